@@ -1,0 +1,25 @@
+// Command purser takes orders for digital goods, takes the money, produces and delivers the licences, and tells the merchant.
+// Its commands are listed by `purser help`; this package wires the others together and holds no business of its own.
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	program := &Program{
+		Args:    os.Args[1:],
+		Env:     os.Environ(),
+		Stdin:   os.Stdin,
+		Stdout:  os.Stdout,
+		Stderr:  os.Stderr,
+		Signals: signals,
+		Version: readVersion(version),
+	}
+	os.Exit(program.Run(context.Background()))
+}
