@@ -1,0 +1,68 @@
+# Purser's commands; `make` alone prints them from the lines that begin with two hashes.
+
+# No C compiler is needed, except by the race detector (on macOS not even there).
+export CGO_ENABLED := 0
+race_cgo := $(if $(filter Darwin,$(shell uname)),0,1)
+
+# The one C file among the dependencies is SQLite, which a build with cgo compiles and Purser never calls: not worth a
+# minute of optimising.
+race_env := CGO_ENABLED=$(race_cgo) CGO_CFLAGS='-O0 -g0'
+
+# Where git refuses to read the clone (another user's, say), Go would refuse to build.
+ifeq (,$(shell git rev-parse HEAD 2>/dev/null))
+export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
+endif
+
+PKG ?= ./...
+ARGS ?=
+
+# Tests start programs and read files that Go's test cache does not see: -count=1.
+gotest := go test -count=1 -timeout 10m
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run build test test-race lint fmt smoke ci clean
+
+help:
+	@awk -F ': +' '/^## / { sub(/^## /, ""); printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+## run: start everything in one process, with nothing installed; ARGS='--flag …' goes to purser
+run: build
+	@exec ./bin/purser run --demo $(ARGS)
+
+## build: build ./bin/purser
+build:
+	go build -o bin/purser ./cmd/purser
+
+## test: run every test on stores of its own; PKG=./jobs/... and ARGS='-run Name' narrow it down
+test:
+	@.ci/need postgres redis
+	.ci/with-stores $(gotest) $(ARGS) $(PKG)
+
+## test-race: the same with the race detector
+test-race:
+	@.ci/need postgres redis gcc
+	$(race_env) .ci/with-stores $(gotest) -race $(ARGS) $(PKG)
+
+## lint: check formatting, vet, staticcheck and the other linters
+lint:
+	@.ci/need shellcheck
+	@.ci/lint
+
+## fmt: format Go and shell, and apply what go fix proposes
+fmt:
+	go fix ./...
+	"$$(go env GOROOT)/bin/gofmt" -s -w .
+	go tool -modfile=.ci/tools/go.mod shfmt -w .ci
+
+## smoke: start the built program and take one order through it
+smoke: build
+	@.ci/need curl
+	@.ci/smoke bin/purser
+
+## ci: all of it, as CI does
+ci: lint test-race smoke
+
+## clean: remove what was built; data/ stays
+clean:
+	rm -rf bin
