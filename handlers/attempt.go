@@ -1,0 +1,216 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/models"
+)
+
+// Outcome is how an attempt ended, for the metrics.
+type Outcome string
+
+// The outcomes of an attempt.
+const (
+	OutcomeKept      Outcome = "kept"
+	OutcomeFailed    Outcome = "failed" // will be tried again
+	OutcomeDead      Outcome = "dead"
+	OutcomeGivenBack Outcome = "given_back"
+	OutcomeSkipped   Outcome = "skipped" // somebody else has or had the job
+	OutcomeFenced    Outcome = "fenced"  // the result came after the claim was given up
+	OutcomeUnwritten Outcome = "unwritten"
+)
+
+// result is what a performer returns: how its success is to be written, or the error and how that is.
+type result struct {
+	keep func(context.Context) error
+	err  error
+	// fail records the failure; nil means Store.Fail, which is right where there is nothing else to record.
+	fail func(context.Context, error) (models.Verdict, error)
+}
+
+func kept(keep func(context.Context) error) result { return result{keep: keep} }
+func failed(err error) result                      { return result{err: err} }
+
+type performer func(*Worker, context.Context, *models.Claim) result
+
+// performers has the performer of every kind.
+var performers = map[string]performer{
+	jobs.KindFulfil:    (*Worker).fulfil,
+	jobs.KindFillPool:  (*Worker).fillPool,
+	jobs.KindSendEmail: (*Worker).sendEmail,
+	jobs.KindDeliver:   (*Worker).deliver,
+	jobs.KindSettle:    (*Worker).settle,
+	jobs.KindRemind:    (*Worker).remind,
+	jobs.KindExpire:    (*Worker).expire,
+	jobs.KindSweep:     (*Worker).sweep,
+}
+
+// retryError carries the row's verdict to Asynq, so that both wait equally long.
+type retryError struct {
+	err     error
+	delay   time.Duration
+	counted bool
+}
+
+func (e *retryError) Error() string { return e.err.Error() }
+func (e *retryError) Unwrap() error { return e.err }
+
+const storePause = 2 * time.Second // before a task is taken up again whose job could not be claimed
+
+func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	if r, ok := errors.AsType[*retryError](err); ok {
+		return r.delay
+	}
+	return storePause
+}
+
+func isFailure(err error) bool {
+	r, ok := errors.AsType[*retryError](err)
+	return !ok || r.counted
+}
+
+// process is one task: a tick, or one attempt at a promise.
+func (w *Worker) process(ctx context.Context, task *asynq.Task) error {
+	if kind, ok := jobs.KindOfTick(task.Type()); ok {
+		return w.tick(ctx, kind)
+	}
+	kind, err := jobs.KindOf(task.Type())
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+	}
+	taskID, _ := asynq.GetTaskID(ctx)
+	jobID, epoch, err := jobs.ParseTaskID(taskID)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
+	}
+	claim, err := w.claim(ctx, jobID, epoch, kind)
+	if err != nil {
+		// Not counted: nobody has tried the job. Its text may name the database's address, so it stays out of Redis.
+		w.Log.Warn("job not claimed; the database does not answer", "job", jobID, "kind", kind.Name, "err", err)
+		return &retryError{err: errors.New("the database does not answer"), delay: storePause}
+	}
+	if claim == nil {
+		w.observe(kind.Name, OutcomeSkipped, 0)
+		return nil
+	}
+	start := time.Now()
+	outcome, err := w.attempt(ctx, claim)
+	w.observe(kind.Name, outcome, time.Since(start))
+	return err
+}
+
+func (w *Worker) claim(ctx context.Context, id string, epoch int, kind jobs.Kind) (*models.Claim, error) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	return w.Store.Claim(ctx, id, epoch, kind)
+}
+
+func (w *Worker) observe(kind string, o Outcome, took time.Duration) {
+	if w.Observe != nil {
+		w.Observe(kind, o, took)
+	}
+}
+
+// attempt performs a claimed job and writes what came of it. The write has its own time, even when the attempt's is over.
+func (w *Worker) attempt(ctx context.Context, c *models.Claim) (Outcome, error) {
+	r := w.perform(ctx, c)
+	writing := context.WithoutCancel(ctx)
+	log := w.Log.With("job", c.JobID, "kind", c.Kind.Name, "attempt", c.Attempt)
+	if r.err == nil {
+		err := write(writing, r.keep)
+		switch {
+		case err == nil:
+			log.Debug("job kept")
+			return OutcomeKept, nil
+		case models.IsFenced(err):
+			log.Warn("the result came too late; another worker has the job")
+			return OutcomeFenced, nil
+		case models.Unavailable(err) || errors.Is(err, context.DeadlineExceeded):
+			log.Warn("the result could not be written; the job will be done again after its lease", "err", err)
+			return OutcomeUnwritten, nil
+		}
+		r = failed(fmt.Errorf("the result was refused: %w", err))
+	}
+	if ctx.Err() != nil && context.Cause(ctx) == errShutdown {
+		if err := write(writing, func(ctx context.Context) error { return w.Store.GiveBack(ctx, c) }); err != nil {
+			log.Warn("job not given back; its lease will end", "err", err)
+		}
+		return OutcomeGivenBack, &retryError{err: errShutdown}
+	}
+	if r.fail == nil {
+		r.fail = func(ctx context.Context, err error) (models.Verdict, error) { return w.Store.Fail(ctx, c, err) }
+	}
+	var verdict models.Verdict
+	err := write(writing, func(ctx context.Context) (err error) {
+		verdict, err = r.fail(ctx, r.err)
+		return err
+	})
+	switch {
+	case models.IsFenced(err):
+		return OutcomeFenced, nil
+	case err != nil:
+		log.Warn("the failure could not be written; the job will be done again after its lease", "err", err, "failure", r.err)
+		return OutcomeUnwritten, nil
+	case verdict.Dead:
+		log.Error("job is dead", "err", r.err)
+		return OutcomeDead, fmt.Errorf("%w: %w", r.err, asynq.SkipRetry)
+	}
+	log.Warn("job failed; it will be tried again", "err", r.err, "pause", verdict.Delay.String())
+	return OutcomeFailed, &retryError{err: r.err, delay: verdict.Delay, counted: true}
+}
+
+// write retries within its few seconds: a connection that was cut is replaced at once, and the job's lease is long.
+func write(ctx context.Context, fn func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, jobs.WriteTimeout())
+	defer cancel()
+	for {
+		err := fn(ctx)
+		if err == nil || !models.Unavailable(err) || ctx.Err() != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// perform runs the kind's performer within its timeout. A panic is a failure like any other.
+func (w *Worker) perform(ctx context.Context, c *models.Claim) (r result) {
+	ctx, cancel := context.WithTimeout(ctx, c.Kind.Timeout)
+	defer cancel()
+	defer func() {
+		if p := recover(); p != nil {
+			w.Log.Error("a job panicked", "job", c.JobID, "kind", c.Kind.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			r = failed(errors.New("the job panicked; the worker's log has the stack"))
+		}
+	}()
+	perform, ok := performers[c.Kind.Name]
+	if !ok {
+		return failed(fmt.Errorf("this version does not perform jobs of kind %s", c.Kind.Name))
+	}
+	return perform(w, ctx, c)
+}
+
+// tick stages the periodic job of the present period if there is anything for it to do. Safe to repeat because the job is
+// unique for its kind and period.
+func (w *Worker) tick(ctx context.Context, kind jobs.Kind) error {
+	due, err := w.Store.Due(ctx, kind)
+	if err != nil || !due {
+		return err
+	}
+	return w.Store.StageTick(ctx, kind, time.Now())
+}
+
+// keepNothing is the result of a job whose work turned out to be done already.
+func (w *Worker) keepNothing(c *models.Claim) result {
+	return kept(func(ctx context.Context) error { return w.Store.Keep(ctx, c) })
+}

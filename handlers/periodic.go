@@ -1,0 +1,38 @@
+package handlers
+
+import (
+	"context"
+
+	"github.com/purser-dev/purser/models"
+)
+
+// remind stages the payment reminders that are due. Safe to repeat because each order's stage moves by compare-and-set with the email
+// that it stages; a run that is cut off leaves the rest to the next tick.
+func (w *Worker) remind(ctx context.Context, c *models.Claim) result {
+	n, err := w.Store.RemindOrders(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	w.Log.Debug("reminders staged", "orders", n)
+	return w.keepNothing(c)
+}
+
+// expire deletes the unpaid orders whose term is over. Safe to repeat because each order is looked at again under its lock.
+func (w *Worker) expire(ctx context.Context, c *models.Claim) result {
+	n, err := w.Store.ExpireOrders(ctx)
+	if err != nil {
+		return failed(err)
+	}
+	if n > 0 {
+		w.Log.Info("unpaid orders expired", "orders", n)
+	}
+	return w.keepNothing(c)
+}
+
+// sweep deletes what retention no longer keeps. Safe to repeat and to cut off because it deletes the oldest first, in batches.
+func (w *Worker) sweep(ctx context.Context, c *models.Claim) result {
+	if err := w.Store.Sweep(ctx); err != nil {
+		return failed(err)
+	}
+	return w.keepNothing(c)
+}

@@ -1,0 +1,146 @@
+package handlers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/purser-dev/purser/handlers/mail"
+	"github.com/purser-dev/purser/handlers/payment"
+	"github.com/purser-dev/purser/handlers/webhook"
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/models"
+)
+
+// Config is what a Worker needs.
+type Config struct {
+	Store *models.Store
+	Redis jobs.Redis
+	// Concurrency is how many jobs are performed at once, divided among the queues by their weights.
+	Concurrency int
+	// Queues are the queues to serve with their weights; empty means all of jobs.Queues.
+	Queues   map[jobs.Queue]int
+	Mail     mail.Sender
+	MailFrom string // a bare address
+	Webhooks *webhook.Sender
+	// Gateways by name, for payments that have to be asked for.
+	Gateways map[string]payment.Gateway
+	// PublicURL is the base of the links in notices to merchants.
+	PublicURL string
+	// ShutdownTimeout is how long Shutdown lets jobs finish before it gives them back.
+	ShutdownTimeout time.Duration
+	Log             *slog.Logger
+	// Observe, if set, is told of every attempt that ended: for the metrics.
+	Observe func(kind string, outcome Outcome, took time.Duration)
+}
+
+// Worker performs jobs. Each queue has an asynq.Server of its own, so that a slow class of work never delays another.
+type Worker struct {
+	Config
+	servers  []*asynq.Server
+	client   redis.UniversalClient
+	base     context.Context // ends when jobs have to be given back
+	giveBack context.CancelCauseFunc
+	stop     context.CancelFunc
+	upkeep   sync.WaitGroup
+}
+
+// errShutdown is the cause that ends an attempt's context when it has to be given back.
+var errShutdown = errors.New("the worker is shutting down")
+
+const (
+	taskCheckInterval    = 50 * time.Millisecond  // Asynq polls an empty queue every second otherwise
+	delayedCheckInterval = 200 * time.Millisecond // and its retry and scheduled sets every five
+	giveBackTime         = 4 * time.Second        // kept from the shutdown's time for giving jobs back
+)
+
+// NewWorker makes a worker; Start lets it begin.
+func NewWorker(c Config) (*Worker, error) {
+	w := &Worker{Config: c}
+	if len(w.Queues) == 0 {
+		w.Queues = map[jobs.Queue]int{}
+		for _, q := range jobs.Queues {
+			w.Queues[q.Name] = q.Weight
+		}
+	}
+	total := 0
+	for name, weight := range w.Queues {
+		if weight < 1 {
+			return nil, fmt.Errorf("handlers: queue %s has weight %d", name, weight)
+		}
+		total += weight
+	}
+	w.base, w.giveBack = context.WithCancelCause(context.Background())
+	for _, q := range jobs.Queues {
+		weight, ok := w.Queues[q.Name]
+		if !ok {
+			continue
+		}
+		w.servers = append(w.servers, asynq.NewServer(c.Redis, asynq.Config{
+			Concurrency:              max(c.Concurrency*weight/total, 1),
+			Queues:                   map[string]int{string(q.Name): 1},
+			BaseContext:              func() context.Context { return w.base },
+			TaskCheckInterval:        taskCheckInterval,
+			DelayedTaskCheckInterval: delayedCheckInterval,
+			RetryDelayFunc:           retryDelay,
+			IsFailure:                isFailure,
+			ShutdownTimeout:          c.ShutdownTimeout,
+			Logger:                   asynqLog{c.Log},
+			LogLevel:                 asynq.WarnLevel,
+		}))
+	}
+	return w, nil
+}
+
+// Start begins to perform jobs and returns at once.
+func (w *Worker) Start() error {
+	for i, s := range w.servers {
+		if err := s.Start(asynq.HandlerFunc(w.process)); err != nil {
+			for _, started := range w.servers[:i] {
+				started.Shutdown()
+			}
+			return fmt.Errorf("start a queue server: %w", err)
+		}
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	w.stop = stop
+	w.client = w.Redis.Client()
+	w.upkeep.Go(func() { jobs.KeepQueuesRegistered(ctx, w.client) })
+	return nil
+}
+
+// Shutdown takes no new jobs, lets those under way finish, and gives back those that have not when the shutdown timeout is nearly
+// over. It returns when every goroutine of the worker has ended.
+func (w *Worker) Shutdown() {
+	for _, s := range w.servers {
+		s.Stop()
+	}
+	timer := time.AfterFunc(max(w.ShutdownTimeout-giveBackTime, 0), func() { w.giveBack(errShutdown) })
+	var all sync.WaitGroup
+	for _, s := range w.servers {
+		all.Go(s.Shutdown)
+	}
+	all.Wait()
+	timer.Stop()
+	w.giveBack(errShutdown)
+	w.stop()
+	w.upkeep.Wait()
+	_ = w.client.Close()
+}
+
+// asynqLog passes Asynq's own log lines on. They speak of queues and ids only.
+type asynqLog struct{ log *slog.Logger }
+
+func (l asynqLog) Debug(args ...any) { l.log.Debug(fmt.Sprint(args...), "from", "asynq") }
+func (l asynqLog) Info(args ...any)  { l.log.Debug(fmt.Sprint(args...), "from", "asynq") }
+func (l asynqLog) Warn(args ...any)  { l.log.Warn(fmt.Sprint(args...), "from", "asynq") }
+func (l asynqLog) Error(args ...any) { l.log.Warn(fmt.Sprint(args...), "from", "asynq") }
+
+// Fatal must not end the process from within a library: the servers are owned and shut down by us.
+func (l asynqLog) Fatal(args ...any) { l.log.Error(fmt.Sprint(args...), "from", "asynq") }

@@ -1,0 +1,90 @@
+package jobs
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hibiken/asynq"
+)
+
+// A Handover is one promise on its way to Redis. It carries ids and nothing else, because everything in it can be read in
+// Redis and on Asynqmon's screens.
+type Handover struct {
+	JobID string
+	Kind  string
+	// Epoch counts how often the job was handed over anew. One epoch handed over twice is a no-op.
+	Epoch int
+	Args  json.RawMessage
+	// RunAt is when the job is due; a time that has passed means at once.
+	RunAt time.Time
+}
+
+// TaskID is the id under which Asynq knows one handover of a job.
+func TaskID(jobID string, epoch int) string { return jobID + "." + strconv.Itoa(epoch) }
+
+// ParseTaskID is the inverse of TaskID.
+func ParseTaskID(id string) (jobID string, epoch int, err error) {
+	jobID, n, ok := strings.Cut(id, ".")
+	if ok {
+		epoch, err = strconv.Atoi(n)
+	}
+	if !ok || err != nil || jobID == "" || epoch < 0 {
+		return "", 0, fmt.Errorf("jobs: %q is not a task id of ours", id)
+	}
+	return jobID, epoch, nil
+}
+
+// rowDecides is the MaxRetry that Asynq is given: high, because the promise's row decides how often a job is tried.
+const rowDecides = 1000
+
+func (h Handover) task() (*asynq.Task, []asynq.Option, error) {
+	kind, err := KindOf(h.Kind)
+	if err != nil {
+		return nil, nil, err
+	}
+	opts := []asynq.Option{
+		asynq.TaskID(TaskID(h.JobID, h.Epoch)),
+		asynq.Queue(string(kind.Queue)),
+		asynq.MaxRetry(rowDecides),
+		asynq.Timeout(kind.TaskTimeout()),
+		asynq.Retention(0),
+	}
+	if time.Until(h.RunAt) > 0 {
+		opts = append(opts, asynq.ProcessAt(h.RunAt))
+	}
+	return asynq.NewTask(kind.Name, h.Args), opts, nil
+}
+
+// TickType is the type of the task by which Asynq's scheduler asks for a periodic kind.
+func TickType(kind string) string { return "tick:" + kind }
+
+// KindOfTick returns the periodic kind that a tick asks for.
+func KindOfTick(taskType string) (Kind, bool) {
+	name, ok := strings.CutPrefix(taskType, "tick:")
+	if !ok {
+		return Kind{}, false
+	}
+	k, err := KindOf(name)
+	return k, err == nil && k.Every > 0
+}
+
+// TickTask is the task that stands for a tick of a periodic kind. Ticks are not promises: one that is lost is made good by the
+// next. The uniqueness lock keeps them from piling up while no worker runs; it expires, so a worker that died with a tick in
+// hand holds up the following ones by tickLock at most.
+func TickTask(kind Kind) (*asynq.Task, []asynq.Option) {
+	return asynq.NewTask(TickType(kind.Name), nil), []asynq.Option{
+		asynq.Queue(string(Maintenance)),
+		asynq.MaxRetry(0),
+		asynq.Timeout(tickTimeout),
+		asynq.Retention(0),
+		asynq.Unique(tickLock),
+	}
+}
+
+const (
+	tickLock    = 10 * time.Second
+	tickTimeout = 8 * time.Second
+)

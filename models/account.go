@@ -1,0 +1,142 @@
+package models
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/alexedwards/argon2id"
+	"gorm.io/gorm/clause"
+)
+
+// The roles of accounts. An operator is an admin or a viewer; a merchant's staff are owners, support or viewers.
+const (
+	RoleAdmin   = "admin"
+	RoleOwner   = "owner"
+	RoleSupport = "support"
+	RoleViewer  = "viewer"
+)
+
+// Account is a person who signs in: an operator of the installation, or one of a merchant's staff.
+type Account struct {
+	ID           string     `gorm:"primaryKey" json:"id"`
+	MerchantID   *string    `json:"merchant_id"` // null for an operator
+	Email        string     `json:"email"`       // lower case; unique among operators, and among a merchant's staff
+	Role         string     `json:"role"`
+	PasswordHash string     `json:"-"` // argon2id, in the PHC string format
+	CreatedAt    time.Time  `json:"created_at"`
+	DisabledAt   *time.Time `json:"disabled_at"` // set by hand; ends the account's sessions at once
+}
+
+// Operator reports whether the account is one of the installation's.
+func (a *Account) Operator() bool { return a.MerchantID == nil }
+
+// Actor names the account in an order's history.
+func (a *Account) Actor() string {
+	if a.Operator() {
+		return "operator:" + a.ID
+	}
+	return "staff:" + a.ID
+}
+
+// The bounds of a password, in characters.
+const (
+	minPassword = 10
+	maxPassword = 200
+)
+
+// passwordCost follows the OWASP recommendation for argon2id (at least 46 MiB and one pass) with some room: about 0.1 s and
+// 64 MiB a sign-in.
+var passwordCost = &argon2id.Params{Memory: 64 * 1024, Iterations: 2, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+
+// hashing bounds how many passwords are hashed at a time, and with them the memory that a crowd at the door can take.
+var hashing = make(chan struct{}, 4)
+
+// nobody is the hash that is compared with when there is no such account, so that the time it takes tells nothing.
+var nobody = sync.OnceValues(func() (string, error) { return argon2id.CreateHash(newToken(), passwordCost) })
+
+func hashPassword(ctx context.Context, password string) (hash string, err error) {
+	err = hashed(ctx, func() error {
+		hash, err = argon2id.CreateHash(password, passwordCost)
+		return err
+	})
+	return hash, err
+}
+
+func passwordFits(ctx context.Context, password, hash string) (fits bool, err error) {
+	err = hashed(ctx, func() error {
+		fits, err = argon2id.ComparePasswordAndHash(password, hash)
+		return err
+	})
+	return fits, err
+}
+
+func hashed(ctx context.Context, fn func() error) error {
+	select {
+	case hashing <- struct{}{}:
+		defer func() { <-hashing }()
+		return fn()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// CreateOperator makes an account of the installation, with the role admin or viewer.
+func (s *Store) CreateOperator(ctx context.Context, email, role, password string) (*Account, error) {
+	return s.createAccount(ctx, nil, email, role, password, RoleAdmin, RoleViewer)
+}
+
+// CreateStaff makes an account of a merchant, with the role owner, support or viewer.
+func (s *Store) CreateStaff(ctx context.Context, merchantID, email, role, password string) (*Account, error) {
+	if _, err := s.Merchant(ctx, merchantID); err != nil {
+		return nil, err
+	}
+	return s.createAccount(ctx, &merchantID, email, role, password, RoleOwner, RoleSupport, RoleViewer)
+}
+
+func (s *Store) createAccount(ctx context.Context, merchantID *string, email, role, password string, roles ...string) (*Account, error) {
+	var bad invalids
+	email = normalEmail(email)
+	if !validEmail(email) {
+		bad.add("email", "must be an email address")
+	}
+	if !oneOf(role, roles) {
+		bad.add("role", "must be one of %s", strings.Join(roles, ", "))
+	}
+	if n := utf8.RuneCountInString(password); n < minPassword || n > maxPassword {
+		bad.add("password", "must have %d to %d characters", minPassword, maxPassword)
+	}
+	if err := bad.err(); err != nil {
+		return nil, err
+	}
+	hash, err := hashPassword(ctx, password)
+	if err != nil {
+		return nil, err
+	}
+	var a *Account
+	err = s.write(ctx, func(t *tx) error {
+		a = &Account{ID: newID("acc"), MerchantID: merchantID, Email: email, Role: role, PasswordHash: hash, CreatedAt: t.now}
+		res := t.Clauses(clause.OnConflict{DoNothing: true}).Create(a)
+		if res.Error == nil && res.RowsAffected == 0 {
+			return &Error{Code: CodeConflict, Message: "There is an account with this email already.", Fields: []FieldError{{"email", "is taken"}}}
+		}
+		return res.Error
+	})
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func normalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
+
+func oneOf(s string, allowed []string) bool {
+	for _, a := range allowed {
+		if s == a {
+			return true
+		}
+	}
+	return false
+}

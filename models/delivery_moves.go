@@ -1,0 +1,146 @@
+package models
+
+import (
+	"context"
+	"encoding/json"
+	"time"
+)
+
+// Dispatch is a delivery with everything that one attempt needs.
+type Dispatch struct {
+	Delivery Delivery
+	Event    Event
+	Endpoint WebhookEndpoint
+	// Secret is the endpoint's signing secret, whsec_….
+	Secret string
+	// AllowPrivate lets the request reach the private networks that the operator allows.
+	AllowPrivate bool
+	// Attempt counts from 1.
+	Attempt int
+}
+
+// Dispatch loads a delivery that is to be tried now. ErrNothingToDo: it is finished.
+func (s *Store) Dispatch(ctx context.Context, deliveryID string) (*Dispatch, error) {
+	db := s.read(ctx)
+	var d Dispatch
+	if err := db.Where("id = ?", deliveryID).Take(&d.Delivery).Error; err != nil {
+		return nil, orNotFound(err, "delivery")
+	}
+	if d.Delivery.Status != DeliveryPending {
+		return nil, ErrNothingToDo
+	}
+	if err := db.Where("id = ?", d.Delivery.EndpointID).Take(&d.Endpoint).Error; err != nil {
+		return nil, err
+	}
+	if err := db.Where("id = ?", d.Delivery.EventID).Take(&d.Event).Error; err != nil {
+		return nil, err
+	}
+	if err := db.Model(&Merchant{}).Where("id = ?", d.Delivery.MerchantID).Select("allow_private_targets").Take(&d.AllowPrivate).Error; err != nil {
+		return nil, err
+	}
+	secret, err := s.keys.Open(d.Endpoint.Secret, d.Endpoint.ID)
+	d.Secret, d.Attempt = string(secret), d.Delivery.Attempts+1
+	return &d, err
+}
+
+// eventBody is the body of a delivery in the standard format. The order of its members is part of the golden files.
+type eventBody struct {
+	ID        string  `json:"id"`
+	Type      string  `json:"type"`
+	Timestamp string  `json:"timestamp"`
+	Test      bool    `json:"test"`
+	Data      RawJSON `json:"data"`
+}
+
+// Body is the body of the delivery, the same on every attempt. An endpoint that asked for them gets the licence keys that are
+// masked in the stored event.
+func (s *Store) Body(ctx context.Context, d *Dispatch) ([]byte, error) {
+	data := d.Event.Data
+	if d.Endpoint.IncludeLicenseKeys && d.Event.OrderID != nil {
+		var err error
+		if data, err = s.unmask(ctx, *d.Event.OrderID, data); err != nil {
+			return nil, err
+		}
+	}
+	return json.Marshal(eventBody{d.Event.ID, d.Event.Type, d.Event.CreatedAt.UTC().Format(time.RFC3339Nano), d.Event.Test, data})
+}
+
+// unmask puts an order's licence keys back where a stored event names their licences.
+func (s *Store) unmask(ctx context.Context, orderID string, data RawJSON) (RawJSON, error) {
+	var licenses []License
+	if err := s.read(ctx).Where("order_id = ?", orderID).Find(&licenses).Error; err != nil {
+		return "", err
+	}
+	keys := make(map[string]string, len(licenses))
+	for i := range licenses {
+		key, err := s.LicenseKey(&licenses[i])
+		if err != nil {
+			return "", err
+		}
+		keys[licenses[i].ID] = key
+	}
+	var tree any
+	if err := json.Unmarshal([]byte(data), &tree); err != nil {
+		return "", err
+	}
+	putKeys(tree, keys)
+	out, err := json.Marshal(tree)
+	return RawJSON(out), err
+}
+
+func putKeys(node any, keys map[string]string) {
+	switch n := node.(type) {
+	case map[string]any:
+		if id, ok := n["id"].(string); ok && hasPrefix(id, "lic") {
+			if key, ok := keys[id]; ok {
+				n["key"] = key
+			}
+		}
+		for _, child := range n {
+			putKeys(child, keys)
+		}
+	case []any:
+		for _, child := range n {
+			putKeys(child, keys)
+		}
+	}
+}
+
+// KeepDelivered records the attempt that succeeded.
+func (s *Store) KeepDelivered(ctx context.Context, c *Claim, a DeliveryAttempt) error {
+	return s.keep(ctx, c, func(t *tx) error {
+		if err := t.attempted(&a); err != nil {
+			return err
+		}
+		return t.finishDelivery(c.Args.Delivery, DeliverySucceeded)
+	})
+}
+
+// FailDelivery records an attempt that failed, and the pause until the next or that it was the last.
+func (s *Store) FailDelivery(ctx context.Context, c *Claim, a DeliveryAttempt, cause error) (Verdict, error) {
+	return s.fail(ctx, c, cause, func(t *tx) error { return t.attempted(&a) })
+}
+
+func (t *tx) attempted(a *DeliveryAttempt) error {
+	if err := t.Create(a).Error; err != nil {
+		return err
+	}
+	return t.Model(&Delivery{}).Where("id = ?", a.DeliveryID).
+		Updates(map[string]any{"attempts": a.Attempt, "response_status": a.ResponseStatus}).Error
+}
+
+func (t *tx) finishDelivery(id string, to DeliveryStatus) error {
+	return t.Model(&Delivery{}).Where("id = ? AND status = ?", id, DeliveryPending).
+		Updates(map[string]any{"status": to, "finished_at": t.now}).Error
+}
+
+// RetryDelivery tries a finished or waiting delivery again, now.
+func (s *Store) RetryDelivery(ctx context.Context, sc Scope, id, actor string) error {
+	return s.write(ctx, func(t *tx) error {
+		var d Delivery
+		if err := t.Where("id = ? AND merchant_id = ? AND test = ?", id, sc.MerchantID, sc.Test).Take(&d).Error; err != nil {
+			return orNotFound(err, "delivery")
+		}
+		return t.reviveJob(d.JobID, actor)
+	})
+}

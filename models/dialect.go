@@ -1,0 +1,164 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"gorm.io/driver/postgres"
+	"gorm.io/driver/sqlite"
+	"gorm.io/gorm"
+	"gorm.io/gorm/clause"
+	"gorm.io/gorm/logger"
+	_ "modernc.org/sqlite" // the driver of the embedded database, pure Go
+)
+
+// dialect is what differs between PostgreSQL and SQLite, all in this file.
+type dialect struct{ sqlite bool }
+
+// after is the database's clock plus d. SQLite lives in this process, so its clock is ours.
+func (d dialect) after(s *Store, delay time.Duration) any {
+	if d.sqlite {
+		return s.now().Add(delay)
+	}
+	if delay == 0 {
+		return clause.Expr{SQL: "clock_timestamp()"}
+	}
+	return clause.Expr{SQL: "clock_timestamp() + CAST(? AS bigint) * interval '1 microsecond'", Vars: []any{delay.Microseconds()}}
+}
+
+// minusSeconds is an SQL expression for the time `column` seconds before the bound parameter.
+func (d dialect) minusSeconds(column string) string {
+	if d.sqlite {
+		return "strftime('%Y-%m-%d %H:%M:%f+00:00', ?, '-' || " + column + " || ' seconds')"
+	}
+	return "CAST(? AS timestamptz) - " + column + " * interval '1 second'"
+}
+
+// lock is the clause that locks the rows of a SELECT; SQLite's single writer needs none.
+func (d dialect) lock(db *gorm.DB, options string) *gorm.DB {
+	if d.sqlite {
+		return db
+	}
+	return db.Clauses(clause.Locking{Strength: "UPDATE", Options: options})
+}
+
+// skipLocked is the same for hand-written statements.
+func (d dialect) skipLocked() string {
+	if d.sqlite {
+		return ""
+	}
+	return " FOR UPDATE SKIP LOCKED"
+}
+
+func gormConfig() *gorm.Config {
+	return &gorm.Config{
+		SkipDefaultTransaction: true,
+		// Statements hold licence ciphertexts and customers' data: the library's logger is off, errors reach ours without values.
+		Logger:  logger.Discard,
+		NowFunc: func() time.Time { return time.Now().UTC().Truncate(time.Microsecond) },
+	}
+}
+
+func (s *Store) openPostgres(ctx context.Context, o Options) error {
+	conf, err := pgx.ParseConfig(o.DatabaseURL)
+	if err != nil {
+		return errors.New("PURSER_DATABASE_URL is not a valid PostgreSQL address") // pgx would repeat it, password and all
+	}
+	if conf.ConnectTimeout == 0 {
+		conf.ConnectTimeout = 5 * time.Second
+	}
+	conf.RuntimeParams["timezone"] = "UTC"
+	conf.RuntimeParams["application_name"] = "purser"
+	conns := o.MaxConns
+	if conns == 0 {
+		conns = 20
+	}
+	open := func(conf *pgx.ConnConfig, conns int) (*gorm.DB, error) {
+		pool := stdlib.OpenDB(*conf)
+		pool.SetMaxOpenConns(conns)
+		pool.SetMaxIdleConns(conns)
+		pool.SetConnMaxIdleTime(5 * time.Minute)
+		s.closers = append(s.closers, pool.Close)
+		if err := pool.PingContext(ctx); err != nil {
+			return nil, fmt.Errorf("the database does not answer: %w", withoutAddress(err))
+		}
+		return gorm.Open(postgres.New(postgres.Config{Conn: pool}), gormConfig())
+	}
+	if s.db, err = open(conf, conns); err != nil {
+		return err
+	}
+	s.reads = s.db
+	relaxed := conf.Copy()
+	relaxed.RuntimeParams["synchronous_commit"] = "off"
+	s.claims, err = open(relaxed, max(conns/2, 2))
+	return err
+}
+
+func withoutAddress(err error) error {
+	var c *pgconn.ParseConfigError
+	if errors.As(err, &c) {
+		return errors.New("not a valid address")
+	}
+	return err
+}
+
+func (s *Store) openSQLite(ctx context.Context, o Options) error {
+	s.dialect.sqlite = true
+	open := func(mode string, conns int) (*gorm.DB, error) {
+		q := url.Values{
+			"_time_format": {"sqlite"}, // with UTC throughout, its text sorts by time
+			"_txlock":      {mode},
+			"_pragma":      {"journal_mode(WAL)", "synchronous(FULL)", "busy_timeout(10000)", "foreign_keys(1)", "cache_size(-16000)"},
+		}
+		if mode == "deferred" {
+			q.Add("_pragma", "query_only(1)")
+		}
+		pool, err := sql.Open("sqlite", "file:"+(&url.URL{Path: o.SQLitePath}).EscapedPath()+"?"+q.Encode())
+		if err != nil {
+			return nil, err
+		}
+		pool.SetMaxOpenConns(conns)
+		pool.SetMaxIdleConns(conns)
+		s.closers = append(s.closers, pool.Close)
+		if err := pool.PingContext(ctx); err != nil {
+			return nil, fmt.Errorf("the embedded database: %w", err)
+		}
+		return gorm.Open(sqlite.New(sqlite.Config{Conn: pool}), gormConfig())
+	}
+	var err error
+	if s.db, err = open("immediate", 1); err != nil {
+		return err
+	}
+	s.claims = s.db
+	s.reads, err = open("deferred", 4)
+	return err
+}
+
+func unavailableCause(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
+		strings.Contains(err.Error(), "failed to connect") || strings.Contains(err.Error(), "unexpected EOF")
+}
+
+// nextOrderNumber draws the number of a new order: A and ten digits, rising, with gaps.
+func (t *tx) nextOrderNumber() (string, error) {
+	statement := "SELECT nextval('order_numbers')"
+	if t.s.dialect.sqlite {
+		statement = "SELECT COALESCE(MAX(CAST(SUBSTR(number, 2) AS INTEGER)), 0) + 1 FROM orders WHERE number = (SELECT MAX(number) FROM orders)"
+	}
+	var n int64
+	if err := t.Raw(statement).Scan(&n).Error; err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("A%010d", n), nil
+}

@@ -1,0 +1,157 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// Report is what Doctor has found.
+type Report struct {
+	OK        bool      `json:"ok"`
+	CheckedAt time.Time `json:"checked_at"`
+	Findings  []Finding `json:"findings"`
+}
+
+// Finding is one way in which an invariant is broken.
+type Finding struct {
+	// Invariant is the number of the invariant, as in this list: 1 every paid item is delivered, has a live promise or waits
+	// visibly; 2 no key is on two units and none returns to its pool; 3 every event has its deliveries, and each of them is finished or
+	// has a live promise; 4 the money adds up; 5 no promise has an alarm beyond its bound; 6 no row refers to another merchant's.
+	Invariant int      `json:"invariant"`
+	Problem   string   `json:"problem"`
+	IDs       []string `json:"ids"`  // at most 100 of them
+	More      bool     `json:"more"` // there are more than 100
+	Mend      string   `json:"mend"` // the command or the action that mends it
+}
+
+// foundBound is how many ids a finding names.
+const foundBound = 100
+
+// doctor runs checks on one snapshot of the database.
+type doctor struct {
+	s      *Store
+	db     *gorm.DB
+	now    time.Time
+	report *Report
+}
+
+// Doctor checks what must always hold in the database, whatever was killed and whenever. It reads one snapshot and changes
+// nothing. The error is for a database that cannot be asked; what is broken is in the report.
+func (s *Store) Doctor(ctx context.Context) (Report, error) {
+	report := Report{CheckedAt: s.now(), Findings: []Finding{}}
+	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	if s.dialect.sqlite {
+		options = nil // its readers' pool cannot write, and a transaction of SQLite is a snapshot
+	}
+	err := s.reads.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+		d := doctor{s, db, report.CheckedAt, &report}
+		for _, check := range doctorChecks {
+			if err := d.sql(check); err != nil {
+				return err
+			}
+		}
+		for _, check := range ownershipChecks() {
+			if err := d.sql(check); err != nil {
+				return err
+			}
+		}
+		if err := d.alarms(); err != nil {
+			return err
+		}
+		return d.subscriptions()
+	}, options)
+	report.OK = len(report.Findings) == 0
+	return report, err
+}
+
+// doctorCheck is a query for the ids of what is broken.
+type doctorCheck struct {
+	invariant     int
+	problem, mend string
+	query         string
+}
+
+func (d *doctor) sql(c doctorCheck, args ...any) error {
+	var ids []string
+	if err := d.db.Raw(c.query+" LIMIT ?", append(args, foundBound+1)...).Scan(&ids).Error; err != nil {
+		return err
+	}
+	if len(ids) > 0 {
+		d.found(c.invariant, c.problem, c.mend, ids)
+	}
+	return nil
+}
+
+func (d *doctor) found(invariant int, problem, mend string, ids []string) {
+	more := len(ids) > foundBound
+	d.report.Findings = append(d.report.Findings, Finding{invariant, problem, ids[:min(len(ids), foundBound)], more, mend})
+}
+
+const (
+	// lateAlarm is how long after its alarm a promise may be found. The relay looks every second.
+	lateAlarm = time.Minute
+	// farAlarm is more than the longest lease, and than the longest pause between two alarms.
+	farAlarm = 10 * time.Minute
+)
+
+// alarms is the database's half of invariant 5.
+func (d *doctor) alarms() error {
+	at := func(delay time.Duration) any { return d.s.dialect.after(d.s, delay) }
+	if err := d.sql(doctorCheck{
+		5, "the alarm of an unfinished promise went off more than a minute ago and nobody has looked", "start a scheduler: purser scheduler (or purser run)",
+		`SELECT id FROM jobs WHERE finished_at IS NULL AND alarm_at < ?`,
+	}, at(-lateAlarm)); err != nil {
+		return err
+	}
+	// What is due later has its alarm behind that time; the bound of the database's clock is for all others.
+	return d.sql(doctorCheck{
+		5, "the alarm of an unfinished promise is set too far in the future to bring it back", "retry the job in Asynqmon, which winds its alarm up again",
+		`SELECT id FROM jobs WHERE finished_at IS NULL AND alarm_at > ? AND run_at < ?`,
+	}, at(farAlarm), at(0))
+}
+
+// settled is how long an endpoint must have been as it is before the events after that are expected to have a delivery to it. A
+// transaction that began before the endpoint was there may commit an event that is stamped later.
+const settled = time.Minute
+
+// subscriptions is invariant 3 for the events that an endpoint should have been told of.
+func (d *doctor) subscriptions() error {
+	var all []WebhookEndpoint
+	if err := d.db.Where("deleted_at IS NULL AND status = ?", endpointEnabled).Order("id").Find(&all).Error; err != nil {
+		return err
+	}
+	var missing []string
+	for i := range all {
+		w := &all[i]
+		var kinds []string
+		since := w.UpdatedAt.Add(settled)
+		if err := d.db.Raw(`SELECT DISTINCT type FROM events WHERE merchant_id = ? AND test = ? AND created_at > ?`, w.MerchantID, w.Test, since).Scan(&kinds).Error; err != nil {
+			return err
+		}
+		var wanted []string
+		for _, kind := range kinds {
+			if kind != EventEndpointTest && w.wants(kind) {
+				wanted = append(wanted, kind)
+			}
+		}
+		if len(wanted) == 0 {
+			continue
+		}
+		var ids []string
+		if err := d.db.Raw(`SELECT e.id FROM events e WHERE e.merchant_id = ? AND e.test = ? AND e.created_at > ? AND e.type IN ?
+			AND NOT EXISTS (SELECT 1 FROM deliveries d WHERE d.event_id = e.id AND d.endpoint_id = ?) ORDER BY e.id LIMIT ?`,
+			w.MerchantID, w.Test, since, wanted, w.ID, foundBound+1).Scan(&ids).Error; err != nil {
+			return err
+		}
+		if missing = append(missing, ids...); len(missing) > foundBound {
+			break
+		}
+	}
+	if len(missing) > 0 {
+		d.found(3, "an event has no delivery to an endpoint that was subscribed to it", "report it as a bug; the merchant can read the event at GET /v1/events/{id}", missing)
+	}
+	return nil
+}

@@ -1,0 +1,285 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/purser-dev/purser/jobs"
+)
+
+// Fulfilment is what a worker needs to know to produce an item's licences.
+type Fulfilment struct {
+	Order   Order
+	Item    Item
+	Product Product
+	// Missing are the units that have no licence yet, from 1.
+	Missing []int
+}
+
+// ErrNothingToDo means that a job's work is done already or no longer wanted; the job is to be kept.
+var ErrNothingToDo = errors.New("models: nothing to do")
+
+// Fulfilment loads an item whose licences are to be produced. ErrNothingToDo: it has them, or its order is not paid.
+func (s *Store) Fulfilment(ctx context.Context, itemID string) (*Fulfilment, error) {
+	db := s.read(ctx)
+	var f Fulfilment
+	if err := db.Where("id = ?", itemID).Take(&f.Item).Error; err != nil {
+		return nil, orNotFound(err, "item")
+	}
+	if err := db.Where("id = ?", f.Item.OrderID).Take(&f.Order).Error; err != nil {
+		return nil, orNotFound(err, "order")
+	}
+	if err := db.Where("item_id = ?", itemID).Order("unit").Find(&f.Item.Licenses).Error; err != nil {
+		return nil, err
+	}
+	if err := db.Where("id = ?", f.Item.ProductID).Take(&f.Product).Error; err != nil {
+		return nil, orNotFound(err, "product")
+	}
+	f.Missing = f.Item.missing()
+	if !f.Item.wanting(&f.Order) || len(f.Missing) == 0 {
+		return nil, ErrNothingToDo
+	}
+	return &f, nil
+}
+
+// wanting reports whether an item still is to get licences by itself.
+func (i *Item) wanting(o *Order) bool {
+	return o.Status == OrderPaid && (i.FulfillmentStatus == NotDelivered || i.FulfillmentStatus == PartiallyDelivered)
+}
+
+func (i *Item) missing() []int {
+	has := make(map[int]bool, len(i.Licenses))
+	for _, l := range i.Licenses {
+		has[l.Unit] = true
+	}
+	var out []int
+	for u := 1; u <= i.units(); u++ {
+		if !has[u] {
+			out = append(out, u)
+		}
+	}
+	return out
+}
+
+// KeepLicenses saves the licences that a worker has produced, one for each missing unit in their order, and starts what
+// follows: the licence email, or delivery where the merchant does the telling.
+func (s *Store) KeepLicenses(ctx context.Context, c *Claim, keys []string) error {
+	return s.keep(ctx, c, func(t *tx) error {
+		o, i, err := t.lockItem(c.Args.Item)
+		if err != nil {
+			return err
+		}
+		missing := i.missing()
+		if !i.wanting(o) || len(missing) == 0 {
+			return nil
+		}
+		if len(keys) < len(missing) {
+			return errors.New("models: fewer licences than units")
+		}
+		licenses := make([]License, len(missing))
+		for n, unit := range missing {
+			licenses[n] = t.newLicense(i, unit, keys[n], nil)
+		}
+		return t.addLicenses(o, i, licenses, actorWorker)
+	})
+}
+
+func (t *tx) lockItem(id string) (*Order, *Item, error) {
+	var orderID string
+	if err := t.Model(&Item{}).Where("id = ?", id).Select("order_id").Take(&orderID).Error; err != nil {
+		return nil, nil, orNotFound(err, "item")
+	}
+	o, err := t.lockOrder(orderID)
+	if err != nil {
+		return nil, nil, err
+	}
+	i := o.item(id)
+	if i == nil {
+		return nil, nil, notFound("item")
+	}
+	return o, i, nil
+}
+
+func (t *tx) newLicense(i *Item, unit int, key string, poolKey *string) License {
+	l := License{
+		ID: newID("lic"), MerchantID: i.MerchantID, Test: i.Test, OrderID: i.OrderID, ItemID: i.ID, ProductID: i.ProductID, Unit: unit,
+		Method: i.LicenseMethod, Fingerprint: t.s.keys.Fingerprint(key), PoolKeyID: poolKey, Status: LicenseActive, CreatedAt: t.now,
+	}
+	l.Ciphertext = t.s.keys.Seal([]byte(key), l.ID)
+	return l
+}
+
+// addLicenses saves licences of an item whose order is locked. The unique constraint on item and unit stands behind the check.
+func (t *tx) addLicenses(o *Order, i *Item, licenses []License, actor string) error {
+	if err := t.CreateInBatches(&licenses, 500).Error; err != nil {
+		return err
+	}
+	i.Licenses = append(i.Licenses, licenses...)
+	t.note(o, "item.licensed", actor, "Licences were produced.", map[string]any{"item": i.ID, "method": i.LicenseMethod, "count": len(licenses)})
+	if len(i.missing()) > 0 {
+		return nil
+	}
+	if i.WaitingFor != nil {
+		if err := t.Model(&Item{}).Where("id = ?", i.ID).Updates(map[string]any{"waiting_for": nil, "waiting_since": nil}).Error; err != nil {
+			return err
+		}
+		i.WaitingFor, i.WaitingSince = nil, nil
+	}
+	var emails bool
+	if err := t.Model(&Product{}).Where("id = ?", i.ProductID).Select("email_license").Take(&emails).Error; err != nil {
+		return err
+	}
+	if emails {
+		return t.email(Email{Kind: EmailLicense, Fact: i.ID + ":license", ItemID: &i.ID}, o)
+	}
+	return t.deliverItem(o, i, actor)
+}
+
+// deliverItem moves an item that has its licences to delivered, and with the last of them the order. The order is locked.
+func (t *tx) deliverItem(o *Order, i *Item, actor string) error {
+	if i.FulfillmentStatus == FulfillmentFailed {
+		// An email that got through after all: the item leaves failed by the way that the table allows.
+		if err := t.moveItem(o, i, NotDelivered, nil, actor); err != nil {
+			return err
+		}
+	}
+	if i.FulfillmentStatus == Delivered {
+		return nil
+	}
+	if err := t.moveItem(o, i, Delivered, nil, actor); err != nil {
+		return err
+	}
+	if err := t.Exec(`UPDATE licenses SET delivered_at = ? WHERE item_id = ? AND delivered_at IS NULL`, t.now, i.ID).Error; err != nil {
+		return err
+	}
+	if err := t.Exec(`UPDATE pool_keys SET state = 'delivered' WHERE item_id = ? AND state = 'allocated'`, i.ID).Error; err != nil {
+		return err
+	}
+	for n := range i.Licenses {
+		if i.Licenses[n].DeliveredAt == nil {
+			i.Licenses[n].DeliveredAt = &t.now
+		}
+	}
+	if err := t.emitItem(EventProductDelivered, i.ID+":delivered", o, i); err != nil {
+		return err
+	}
+	if o.FulfillmentStatus != Delivered {
+		return nil
+	}
+	t.note(o, "order.delivered", actor, "Every item is delivered.", nil)
+	return t.emitOrder(EventOrderDelivered, o.ID+":delivered", o)
+}
+
+// moveItem is the compare-and-set of an item's fulfilment; the order's follows from it. The order is locked.
+func (t *tx) moveItem(o *Order, i *Item, to FulfillmentStatus, failure *string, actor string) error {
+	if noop, err := step(itemMoves, "item", i.FulfillmentStatus, to); noop || err != nil {
+		return err
+	}
+	columns := map[string]any{"fulfillment_status": to, "failure": failure, "delivered_at": nil}
+	if to == Delivered {
+		columns["delivered_at"] = t.now
+	}
+	if to == Delivered || to == FulfillmentFailed {
+		columns["waiting_for"], columns["waiting_since"] = nil, nil
+		i.WaitingFor, i.WaitingSince = nil, nil
+	}
+	res := t.Model(&Item{}).Where("id = ? AND fulfillment_status = ?", i.ID, i.FulfillmentStatus).Updates(columns)
+	if res.Error != nil {
+		return res.Error
+	}
+	if res.RowsAffected != 1 {
+		return conflict("The item has changed meanwhile.")
+	}
+	detail := map[string]any{"item": i.ID, "from": i.FulfillmentStatus, "to": to}
+	if failure != nil {
+		detail["failure"] = *failure
+	}
+	t.note(o, "item."+string(to), actor, "The item is "+string(to)+".", detail)
+	i.FulfillmentStatus, i.Failure = to, failure
+	if to == Delivered {
+		i.DeliveredAt = &t.now
+	}
+	derived := fulfillmentOf(o.Items)
+	if derived == o.FulfillmentStatus {
+		return nil
+	}
+	o.FulfillmentStatus, o.DeliveredAt = derived, nil
+	if derived == Delivered {
+		o.DeliveredAt = &t.now
+	}
+	return t.Model(&Order{}).Where("id = ?", o.ID).Updates(map[string]any{"fulfillment_status": derived, "delivered_at": o.DeliveredAt}).Error
+}
+
+// itemEvent is the data of an event about one item.
+type itemEvent struct {
+	Order *OrderView `json:"order"`
+	Item  ItemView   `json:"item"`
+}
+
+func (t *tx) emitItem(kind, fact string, o *Order, i *Item) error {
+	ov, err := t.s.view(o, true)
+	if err != nil {
+		return err
+	}
+	iv, err := t.s.itemView(i, true)
+	if err != nil {
+		return err
+	}
+	_, err = t.emit(o.scope(), kind, fact, &o.ID, itemEvent{ov, iv})
+	return err
+}
+
+// failItem moves an item to failed, where it waits for a person, and tells the merchant. An item that is delivered stays so.
+func (t *tx) failItem(itemID, reason, actor string) error {
+	o, i, err := t.lockItem(itemID)
+	if err != nil {
+		return err
+	}
+	if i.FulfillmentStatus == Delivered || i.FulfillmentStatus == FulfillmentFailed {
+		return nil
+	}
+	if err := t.moveItem(o, i, FulfillmentFailed, &reason, actor); err != nil {
+		return err
+	}
+	fact := i.ID + ":failed:" + t.now.Format(time.RFC3339Nano)
+	if err := t.email(Email{Kind: EmailFulfillmentFailed, Fact: fact, ItemID: &i.ID}, o); err != nil {
+		return err
+	}
+	return t.emitItem(EventFulfillmentFailed, fact, o, i)
+}
+
+// RetryItem starts a failed item again: from its licences if it has none, or else from its email.
+func (s *Store) RetryItem(ctx context.Context, sc Scope, orderID, itemID, actor string) (*OrderView, error) {
+	var view *OrderView
+	err := s.write(ctx, func(t *tx) error {
+		o, err := t.lockOrderOf(sc, orderID)
+		if err != nil {
+			return err
+		}
+		i := o.item(itemID)
+		if i == nil {
+			return notFound("item")
+		}
+		if i.FulfillmentStatus != FulfillmentFailed {
+			return conflict("The item is %s; only a failed item can be retried.", i.FulfillmentStatus)
+		}
+		if err := t.restartItem(o, i, actor); err != nil {
+			return err
+		}
+		view, err = s.view(o, false)
+		return err
+	})
+	return view, err
+}
+
+func (t *tx) restartItem(o *Order, i *Item, actor string) error {
+	if err := t.moveItem(o, i, NotDelivered, nil, actor); err != nil {
+		return err
+	}
+	if len(i.missing()) == 0 {
+		return t.resumeEmail(i.ID+":license", actor)
+	}
+	t.stage(jobs.KindFulfil, Job{Args: JobArgs{Item: i.ID}, OrderID: &o.ID, MerchantID: &o.MerchantID})
+	return nil
+}

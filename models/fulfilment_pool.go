@@ -1,0 +1,243 @@
+package models
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+)
+
+// PoolKey is a licence key that waits in a product's pool for a buyer, or has found one.
+type PoolKey struct {
+	ID         string `gorm:"primaryKey"`
+	MerchantID string
+	ProductID  string
+	Test       bool // a pool of its own: trying things out never drains real stock
+	// Ciphertext is the key, sealed with this row's id; Fingerprint keeps it from being uploaded twice.
+	Ciphertext  []byte
+	Fingerprint string
+	State       string // available, allocated, delivered or revoked; never available again
+	ItemID      *string
+	CreatedAt   time.Time
+}
+
+// The states of a pool key.
+const (
+	PoolKeyAvailable = "available"
+	PoolKeyAllocated = "allocated"
+)
+
+const waitingForPool = "pool"
+
+// KeepFromPool takes an item's licences from its product's pool. If there are not enough, or an older item waits already, the
+// item becomes a back-order, which the next upload fills.
+func (s *Store) KeepFromPool(ctx context.Context, c *Claim) error {
+	return s.keep(ctx, c, func(t *tx) error {
+		o, i, err := t.lockItem(c.Args.Item)
+		if err != nil {
+			return err
+		}
+		if !i.wanting(o) || len(i.missing()) == 0 || i.WaitingFor != nil {
+			return nil
+		}
+		queue, err := t.someoneWaits(i)
+		if err != nil {
+			return err
+		}
+		if !queue {
+			if done, err := t.tryPool(o, i); done || err != nil {
+				return err
+			}
+		}
+		// An upload holds the product's lock while it adds keys. Under that lock, either its keys are here by now, or it will
+		// find this item waiting.
+		var p Product
+		if err := s.dialect.lock(t.DB, "").Where("id = ?", i.ProductID).Take(&p).Error; err != nil {
+			return err
+		}
+		if queue, err = t.someoneWaits(i); err != nil {
+			return err
+		}
+		if !queue {
+			if done, err := t.takeFromPool(o, i, actorWorker, false); done || err != nil {
+				return err
+			}
+		}
+		return t.backOrder(o, i, &p)
+	})
+}
+
+func (t *tx) someoneWaits(i *Item) (bool, error) {
+	var ids []string
+	err := t.Model(&Item{}).Where("product_id = ? AND test = ? AND waiting_for = ?", i.ProductID, i.Test, waitingForPool).Limit(1).Pluck("id", &ids).Error
+	return len(ids) > 0, err
+}
+
+var errTooFew = errors.New("models: too few keys")
+
+// tryPool takes keys that nobody else is taking. When there are too few it lets go of those that it has locked (by rolling back
+// to a savepoint), or waiting for the product's lock next could end in a deadlock.
+func (t *tx) tryPool(o *Order, i *Item) (done bool, err error) {
+	outer := t.DB
+	err = outer.Transaction(func(inner *gorm.DB) error {
+		t.DB = inner
+		done, err = t.takeFromPool(o, i, actorWorker, true)
+		if err == nil && !done {
+			return errTooFew
+		}
+		return err
+	})
+	t.DB = outer
+	if errors.Is(err, errTooFew) {
+		return false, nil
+	}
+	return done, err
+}
+
+// takeFromPool allocates all the keys that an item lacks, or none. Keys that another transaction is taking are skipped, or
+// waited for to see whether it really takes them.
+func (t *tx) takeFromPool(o *Order, i *Item, actor string, skip bool) (bool, error) {
+	missing := i.missing()
+	options := ""
+	if skip {
+		options = "SKIP LOCKED"
+	}
+	var keys []PoolKey
+	err := t.s.dialect.lock(t.DB, options).Where("product_id = ? AND test = ? AND state = ?", i.ProductID, i.Test, PoolKeyAvailable).
+		Order("id").Limit(len(missing)).Find(&keys).Error
+	if err != nil || len(keys) < len(missing) {
+		return false, err
+	}
+	ids := make([]string, len(keys))
+	licenses := make([]License, len(keys))
+	for n := range keys {
+		ids[n] = keys[n].ID
+		plain, err := t.s.keys.Open(keys[n].Ciphertext, keys[n].ID)
+		if err != nil {
+			return false, err
+		}
+		licenses[n] = t.newLicense(i, missing[n], string(plain), &keys[n].ID)
+	}
+	res := t.Exec(`UPDATE pool_keys SET state = 'allocated', item_id = ? WHERE id IN ? AND state = 'available'`, i.ID, ids)
+	if res.Error != nil {
+		return false, res.Error
+	}
+	if int(res.RowsAffected) != len(ids) {
+		return false, conflict("The pool has changed meanwhile.")
+	}
+	if err := t.addLicenses(o, i, licenses, actor); err != nil {
+		return false, err
+	}
+	return true, t.warnOfLowPool(o, i)
+}
+
+func (t *tx) backOrder(o *Order, i *Item, p *Product) error {
+	told, err := t.someoneWaits(i)
+	if err != nil {
+		return err
+	}
+	if err := t.Model(&Item{}).Where("id = ?", i.ID).Updates(map[string]any{"waiting_for": waitingForPool, "waiting_since": t.now}).Error; err != nil {
+		return err
+	}
+	t.note(o, "item.waiting", actorWorker, "There are not enough keys in the pool; the item waits for an upload.", map[string]any{"item": i.ID})
+	if told {
+		return nil // the merchant has been told by the item that has waited longest
+	}
+	fact := i.ID + ":pool_empty"
+	if err := t.email(Email{Kind: EmailPoolEmpty, Fact: fact, ItemID: &i.ID, ProductID: &p.ID}, o); err != nil {
+		return err
+	}
+	return t.emitPool(EventPoolEmpty, fact, o.scope(), p)
+}
+
+// warnOfLowPool tells the merchant when an allocation has brought the pool to its threshold.
+func (t *tx) warnOfLowPool(o *Order, i *Item) error {
+	var p Product
+	if err := t.Where("id = ?", i.ProductID).Take(&p).Error; err != nil {
+		return err
+	}
+	var settings struct {
+		LowThreshold *int `json:"low_threshold"`
+	}
+	if err := json.Unmarshal(p.License, &settings); err != nil || settings.LowThreshold == nil {
+		return nil // no threshold is set
+	}
+	var left []string
+	if err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = ?", p.ID, i.Test, PoolKeyAvailable).
+		Limit(*settings.LowThreshold+1).Pluck("id", &left).Error; err != nil {
+		return err
+	}
+	// Only the allocation that crosses the line tells: before it, more than the threshold were left.
+	if n := len(left); n > *settings.LowThreshold || n+len(i.Licenses) <= *settings.LowThreshold {
+		return nil
+	}
+	fact := i.ID + ":pool_low"
+	if err := t.email(Email{Kind: EmailPoolLow, Fact: fact, ItemID: &i.ID, ProductID: &p.ID}, o); err != nil {
+		return err
+	}
+	return t.emitPool(EventPoolLow, fact, o.scope(), &p)
+}
+
+type poolEvent struct {
+	Product   poolProduct `json:"product"`
+	Available int64       `json:"available"`
+}
+
+type poolProduct struct {
+	ID   string `json:"id"`
+	SKU  string `json:"sku"`
+	Name string `json:"name"`
+}
+
+func (t *tx) emitPool(kind, fact string, sc Scope, p *Product) error {
+	var n int64
+	if err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = ?", p.ID, sc.Test, PoolKeyAvailable).Count(&n).Error; err != nil {
+		return err
+	}
+	_, err := t.emit(sc, kind, fact, nil, poolEvent{poolProduct{p.ID, p.SKU, p.Name}, n})
+	return err
+}
+
+// fillBatch bounds how many items one call of FillPool fills.
+const fillBatch = 500
+
+// FillPool fills the items that wait for keys of a product, oldest first, each in a transaction of its own, and returns how
+// many it filled. It stops at the first for which there are not enough, so that a large order is not overtaken for ever.
+func (s *Store) FillPool(ctx context.Context, productID string, test bool, actor string) (filled int, err error) {
+	for filled < fillBatch {
+		var ids []string
+		if err := s.read(ctx).Model(&Item{}).Where("product_id = ? AND test = ? AND waiting_for = ?", productID, test, waitingForPool).
+			Order("waiting_since, id").Limit(1).Pluck("id", &ids).Error; err != nil || len(ids) == 0 {
+			return filled, err
+		}
+		done := false
+		err := s.write(ctx, func(t *tx) error {
+			o, i, err := t.lockItem(ids[0])
+			if err != nil {
+				return err
+			}
+			if i.WaitingFor == nil || !i.wanting(o) {
+				done = true // somebody else was quicker
+				return nil
+			}
+			done, err = t.takeFromPool(o, i, actor, false)
+			return err
+		})
+		if err != nil || !done {
+			return filled, err
+		}
+		filled++
+	}
+	return filled, nil
+}
+
+// FillWaiting fills a product's waiting items until none is left for which there are enough keys.
+func (s *Store) FillWaiting(ctx context.Context, productID string, test bool) error {
+	for {
+		if n, err := s.FillPool(ctx, productID, test, actorWorker); err != nil || n < fillBatch {
+			return err
+		}
+	}
+}

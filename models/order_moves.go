@@ -1,0 +1,246 @@
+package models
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/purser-dev/purser/jobs"
+)
+
+// lockOrder locks an order's row, which serialises everything that happens to the order, and loads all of it.
+func (t *tx) lockOrder(id string) (*Order, error) {
+	var o Order
+	if err := t.s.dialect.lock(t.DB, "").Where("id = ?", id).Take(&o).Error; err != nil {
+		return nil, orNotFound(err, "order")
+	}
+	return &o, loadOrder(t.DB, &o)
+}
+
+// lockOrderOf is lockOrder for an order that has to be of a scope.
+func (t *tx) lockOrderOf(sc Scope, id string) (*Order, error) {
+	o, err := t.lockOrder(id)
+	if err == nil && o.scope() != sc {
+		return nil, notFound("order")
+	}
+	return o, err
+}
+
+// loadOrder loads an order's items, licences and payments.
+func loadOrder(db *gorm.DB, o *Order) error {
+	if err := db.Where("order_id = ?", o.ID).Order("position").Find(&o.Items).Error; err != nil {
+		return err
+	}
+	if err := db.Where("order_id = ?", o.ID).Order("id").Find(&o.Payments).Error; err != nil {
+		return err
+	}
+	var licenses []License
+	if err := db.Where("order_id = ?", o.ID).Order("item_id, unit").Find(&licenses).Error; err != nil {
+		return err
+	}
+	for _, l := range licenses {
+		if i := o.item(l.ItemID); i != nil {
+			i.Licenses = append(i.Licenses, l)
+		}
+	}
+	return nil
+}
+
+// Order returns an order as the outside sees it, with its licence keys.
+func (s *Store) Order(ctx context.Context, sc Scope, id string) (*OrderView, error) {
+	var o Order
+	db := s.read(ctx)
+	if err := db.Where("id = ? AND merchant_id = ? AND test = ?", id, sc.MerchantID, sc.Test).Take(&o).Error; err != nil {
+		return nil, orNotFound(err, "order")
+	}
+	if err := loadOrder(db, &o); err != nil {
+		return nil, err
+	}
+	return s.view(&o, false)
+}
+
+// OrderFilter narrows a listing of orders; empty fields match everything.
+type OrderFilter struct {
+	Status, FulfillmentStatus, Email, Number, ExternalID string
+	// Product is an id or a SKU.
+	Product                string
+	CreatedFrom, CreatedTo time.Time
+}
+
+// Orders lists orders, newest first. Terminated test orders are listed only when asked for.
+func (s *Store) Orders(ctx context.Context, sc Scope, f OrderFilter, page Page) ([]*OrderView, string, error) {
+	q := s.read(ctx).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test)
+	for _, c := range []struct{ column, value string }{
+		{"status", f.Status}, {"fulfillment_status", f.FulfillmentStatus}, {"customer_email", strings.ToLower(strings.TrimSpace(f.Email))},
+		{"number", f.Number}, {"external_id", f.ExternalID},
+	} {
+		if c.value != "" {
+			q = q.Where(c.column+" = ?", c.value)
+		}
+	}
+	if f.Status == "" {
+		q = q.Where("status <> ?", OrderTerminated)
+	}
+	if f.Product != "" {
+		q = q.Where("EXISTS (SELECT 1 FROM items WHERE items.order_id = orders.id AND (items.product_id = ? OR items.sku = ?))", f.Product, f.Product)
+	}
+	if !f.CreatedFrom.IsZero() {
+		q = q.Where("created_at >= ?", f.CreatedFrom.UTC())
+	}
+	if !f.CreatedTo.IsZero() {
+		q = q.Where("created_at <= ?", f.CreatedTo.UTC())
+	}
+	rows, next, err := paginate(q, page, func(o *Order) string { return o.ID })
+	if err != nil {
+		return nil, "", err
+	}
+	if err := loadOrders(s.read(ctx), rows); err != nil {
+		return nil, "", err
+	}
+	out := make([]*OrderView, len(rows))
+	for i := range rows {
+		if out[i], err = s.view(&rows[i], false); err != nil {
+			return nil, "", err
+		}
+	}
+	return out, next, nil
+}
+
+// loadOrders is loadOrder for a page of orders, with one query a table.
+func loadOrders(db *gorm.DB, orders []Order) error {
+	ids := make([]string, len(orders))
+	at := make(map[string]*Order, len(orders))
+	for i := range orders {
+		ids[i] = orders[i].ID
+		at[ids[i]] = &orders[i]
+	}
+	var items []Item
+	if err := db.Where("order_id IN ?", ids).Order("order_id, position").Find(&items).Error; err != nil {
+		return err
+	}
+	for _, i := range items {
+		at[i.OrderID].Items = append(at[i.OrderID].Items, i)
+	}
+	var payments []Payment
+	if err := db.Where("order_id IN ?", ids).Order("id").Find(&payments).Error; err != nil {
+		return err
+	}
+	for _, p := range payments {
+		at[p.OrderID].Payments = append(at[p.OrderID].Payments, p)
+	}
+	var licenses []License
+	if err := db.Where("order_id IN ?", ids).Order("item_id, unit").Find(&licenses).Error; err != nil {
+		return err
+	}
+	for _, l := range licenses {
+		if i := at[l.OrderID].item(l.ItemID); i != nil {
+			i.Licenses = append(i.Licenses, l)
+		}
+	}
+	return nil
+}
+
+// moveOrder is the compare-and-set of an order's status with the columns that go with it. The order is locked.
+func (t *tx) moveOrder(o *Order, to OrderStatus, columns map[string]any) error {
+	columns["status"] = to
+	res := t.Model(&Order{}).Where("id = ? AND status = ?", o.ID, o.Status).Updates(columns)
+	if res.Error != nil {
+		return res.Error
+	}
+	if res.RowsAffected != 1 {
+		return conflict("The order has changed meanwhile.")
+	}
+	o.Status = to
+	return nil
+}
+
+// markPaid moves a locked order to paid and starts what follows: the confirmation email, the webhook, the fulfilment of each item.
+func (t *tx) markPaid(o *Order, actor, summary string) error {
+	if noop, err := step(orderMoves, "order", o.Status, OrderPaid); noop || err != nil {
+		return err
+	}
+	if err := t.moveOrder(o, OrderPaid, map[string]any{"paid_at": t.now}); err != nil {
+		return err
+	}
+	o.PaidAt = &t.now
+	t.note(o, "order.paid", actor, summary, nil)
+	if err := t.email(Email{Kind: EmailPaymentConfirmation, Fact: o.ID + ":payment_confirmation"}, o); err != nil {
+		return err
+	}
+	for i := range o.Items {
+		t.stage(jobs.KindFulfil, Job{Args: JobArgs{Item: o.Items[i].ID}, OrderID: &o.ID, MerchantID: &o.MerchantID})
+	}
+	if o.Total == 0 {
+		return nil // nobody paid anything, so there is no payment to tell of
+	}
+	return t.emitOrder(EventPaymentSucceeded, o.ID+":paid", o)
+}
+
+// emitOrder emits an event whose data is the order as it is now.
+func (t *tx) emitOrder(kind, fact string, o *Order) error {
+	v, err := t.s.view(o, true)
+	if err != nil {
+		return err
+	}
+	_, err = t.emit(o.scope(), kind, fact, &o.ID, v)
+	return err
+}
+
+// CancelOrder deletes an unpaid order with reason cancelled, together with what is left of its payments.
+func (s *Store) CancelOrder(ctx context.Context, sc Scope, id, reason, actor string) (*OrderView, error) {
+	if len([]rune(reason)) > 500 {
+		return nil, Invalid("reason", "may have at most 500 characters")
+	}
+	var view *OrderView
+	err := s.write(ctx, func(t *tx) error {
+		o, err := t.lockOrderOf(sc, id)
+		if err != nil {
+			return err
+		}
+		if o.Status == OrderDeleted {
+			view, err = s.view(o, false)
+			return err
+		}
+		if o.Status == OrderPaid {
+			return conflict("The order is paid; a paid order can only be refunded.")
+		}
+		for i := range o.Payments {
+			if o.Payments[i].Status == PaymentProcessing {
+				return conflict("A payment of the order is being confirmed; it cannot be cancelled before that is over.")
+			}
+		}
+		if err := t.deleteOrder(o, DeletedCancelled, actor, "The order was cancelled.", reason); err != nil {
+			return err
+		}
+		view, err = s.view(o, false)
+		return err
+	})
+	return view, err
+}
+
+// deleteOrder moves a locked, unpaid order to deleted and cancels its open payments.
+func (t *tx) deleteOrder(o *Order, why, actor, summary, reason string) error {
+	if noop, err := step(orderMoves, "order", o.Status, OrderDeleted); noop || err != nil {
+		return err
+	}
+	if err := t.moveOrder(o, OrderDeleted, map[string]any{"deleted_at": t.now, "delete_reason": why}); err != nil {
+		return err
+	}
+	o.DeletedAt, o.DeleteReason = &t.now, &why
+	for i := range o.Payments {
+		p := &o.Payments[i]
+		if p.Status == PaymentPending || p.Status == PaymentRequiresAction {
+			if err := t.movePayment(o, p, PaymentCancelled, paymentChange{}, actor); err != nil {
+				return err
+			}
+		}
+	}
+	detail := map[string]any{"delete_reason": why}
+	if reason != "" {
+		detail["reason"] = reason
+	}
+	t.note(o, "order.deleted", actor, summary, detail)
+	return t.emitOrder(EventOrderDeleted, o.ID+":deleted:"+t.now.Format(time.RFC3339Nano), o)
+}

@@ -1,0 +1,223 @@
+package models
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/purser-dev/purser/jobs"
+)
+
+// NewPayment asks to begin a payment of an order's total.
+type NewPayment struct {
+	Method  string
+	Gateway string
+	// Class is online or offline: which reminders the order gets from now on.
+	Class string
+	// RequestID is the id of the idempotent request, if it is one: repeating it finds the same payment.
+	RequestID string
+	Actor     string
+}
+
+// BeginPayment records a payment before its gateway is asked, so that nothing the gateway does can be lost. An attempt that
+// still waits for the customer is cancelled in favour of the new one; one that the gateway is already working on is not.
+func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in NewPayment) (*Payment, error) {
+	var out *Payment
+	err := s.write(ctx, func(t *tx) error {
+		o, err := t.lockOrderOf(sc, orderID)
+		if err != nil {
+			return err
+		}
+		for i := range o.Payments {
+			if in.RequestID != "" && o.Payments[i].RequestID != nil && *o.Payments[i].RequestID == in.RequestID {
+				out = &o.Payments[i]
+				return nil
+			}
+		}
+		if o.Status != OrderNotPaid {
+			return conflict("The order is %s; it cannot be paid.", o.Status)
+		}
+		for i := range o.Payments {
+			switch p := &o.Payments[i]; p.Status {
+			case PaymentProcessing:
+				return conflict("A payment of the order is being confirmed already.")
+			case PaymentPending, PaymentRequiresAction:
+				if err := t.movePayment(o, p, PaymentCancelled, paymentChange{}, in.Actor); err != nil {
+					return err
+				}
+			}
+		}
+		out = &Payment{
+			ID: newID("pay"), OrderID: o.ID, MerchantID: o.MerchantID, Test: o.Test, Method: in.Method, Gateway: in.Gateway,
+			Status: PaymentPending, Amount: o.Total, Currency: o.Currency, Token: newToken(), RequestID: nullable(in.RequestID),
+			CreatedAt: t.now, UpdatedAt: t.now,
+		}
+		if err := t.Create(out).Error; err != nil {
+			return err
+		}
+		t.note(o, "payment.created", in.Actor, "A payment was begun.", map[string]any{"payment": out.ID, "method": in.Method, "gateway": in.Gateway})
+		// Whatever becomes of this process, somebody asks the gateway how the payment went.
+		t.stage(jobs.KindSettle, Job{
+			Args: JobArgs{Payment: out.ID}, OrderID: &o.ID, MerchantID: &o.MerchantID, RunAt: t.now.Add(settleAfter),
+			Lazy: true, DedupeKey: nullable(out.ID + ":settle"),
+		})
+		return t.Model(&Order{}).Where("id = ?", o.ID).Updates(map[string]any{"payment_method": in.Method, "method_class": in.Class}).Error
+	})
+	return out, err
+}
+
+// settleAfter is how long a payment whose gateway was asked may stay pending before a worker asks what became of it.
+const settleAfter = time.Minute
+
+// PaymentResult is what a gateway said of a payment.
+type PaymentResult struct {
+	Status         PaymentStatus
+	Reference      string
+	FailureCode    string
+	FailureMessage string
+	// Ask is when to ask the gateway again; zero: it will tell by itself.
+	Ask time.Duration
+}
+
+// paymentChange is what moves with a payment's status.
+type paymentChange struct {
+	reference, failureCode, failureMessage string
+}
+
+// ApplyPayment records what the gateway said and everything that follows from it. Safe to repeat, and to hear twice or in the
+// wrong order: only moves of the table happen, and what a final payment is told afterwards changes nothing.
+func (s *Store) ApplyPayment(ctx context.Context, paymentID string, r PaymentResult, actor string) (*Payment, error) {
+	var out *Payment
+	err := s.write(ctx, func(t *tx) error {
+		var err error
+		out, err = t.applyPayment(paymentID, r, actor)
+		return err
+	})
+	return out, err
+}
+
+// KeepSettled is ApplyPayment as the result of a job.
+func (s *Store) KeepSettled(ctx context.Context, c *Claim, r PaymentResult) error {
+	return s.keep(ctx, c, func(t *tx) error {
+		_, err := t.applyPayment(c.Args.Payment, r, actorWorker)
+		return err
+	})
+}
+
+func (t *tx) applyPayment(id string, r PaymentResult, actor string) (*Payment, error) {
+	var orderID string
+	if err := t.Model(&Payment{}).Where("id = ?", id).Select("order_id").Take(&orderID).Error; err != nil {
+		return nil, orNotFound(err, "payment")
+	}
+	o, err := t.lockOrder(orderID)
+	if err != nil {
+		return nil, err
+	}
+	p := o.payment(id)
+	if p == nil {
+		return nil, notFound("payment")
+	}
+	if p.Status == r.Status || !paymentMoves.allows(p.Status, r.Status) {
+		return p, nil
+	}
+	change := paymentChange{r.Reference, r.FailureCode, r.FailureMessage}
+	if err := t.movePayment(o, p, r.Status, change, actor); err != nil {
+		return nil, err
+	}
+	// The gateway has answered, so nobody needs to ask it what became of its answer.
+	if err := t.Exec(`UPDATE jobs SET state = 'done', finished_at = ? WHERE dedupe_key = ? AND state = 'due'`, t.now, p.ID+":settle").Error; err != nil {
+		return nil, err
+	}
+	switch r.Status {
+	case PaymentSucceeded:
+		return p, t.paymentSucceeded(o, p, actor)
+	case PaymentFailed:
+		return p, t.emitOrder(EventPaymentFailed, p.ID+":failed", o)
+	case PaymentProcessing:
+		if r.Ask > 0 {
+			t.stage(jobs.KindSettle, Job{Args: JobArgs{Payment: p.ID}, OrderID: &o.ID, MerchantID: &o.MerchantID, RunAt: t.now.Add(r.Ask)})
+		}
+	}
+	return p, nil
+}
+
+// paymentSucceeded applies money that has arrived. Money for an order that cannot take it is kept and told of, never dropped.
+func (t *tx) paymentSucceeded(o *Order, p *Payment, actor string) error {
+	if o.Status != OrderNotPaid {
+		t.note(o, "payment.late", actor, "A payment arrived for an order that is "+string(o.Status)+".", map[string]any{"payment": p.ID})
+		return t.emitOrder(EventPaymentLate, p.ID+":late", o)
+	}
+	if err := t.Model(&Payment{}).Where("id = ?", p.ID).Update("applied", true).Error; err != nil {
+		return err
+	}
+	p.Applied = true
+	return t.markPaid(o, actor, "The payment succeeded.")
+}
+
+// movePayment is the compare-and-set of a payment's status. The order is locked.
+func (t *tx) movePayment(o *Order, p *Payment, to PaymentStatus, c paymentChange, actor string) error {
+	if noop, err := step(paymentMoves, "payment", p.Status, to); noop || err != nil {
+		return err
+	}
+	columns := map[string]any{"status": to, "updated_at": t.now}
+	if c.reference != "" {
+		columns["reference"] = c.reference
+		p.Reference = c.reference
+	}
+	detail := map[string]any{"payment": p.ID, "from": p.Status, "to": to}
+	if to == PaymentFailed {
+		columns["failure_code"], columns["failure_message"] = c.failureCode, c.failureMessage
+		p.FailureCode, p.FailureMessage = &c.failureCode, &c.failureMessage
+		detail["failure_code"] = c.failureCode
+	}
+	res := t.Model(&Payment{}).Where("id = ? AND status = ?", p.ID, p.Status).Updates(columns)
+	if res.Error != nil {
+		return res.Error
+	}
+	if res.RowsAffected != 1 {
+		return conflict("The payment has changed meanwhile.")
+	}
+	p.Status, p.UpdatedAt = to, t.now
+	t.note(o, "payment."+string(to), actor, "The payment is "+string(to)+".", detail)
+	return nil
+}
+
+func (o *Order) payment(id string) *Payment {
+	for i := range o.Payments {
+		if o.Payments[i].ID == id {
+			return &o.Payments[i]
+		}
+	}
+	return nil
+}
+
+// Payment returns a payment, for the worker that settles it.
+func (s *Store) Payment(ctx context.Context, id string) (*Payment, error) {
+	var p Payment
+	err := s.read(ctx).Where("id = ?", id).Take(&p).Error
+	return &p, orNotFound(err, "payment")
+}
+
+// PaymentByToken returns the payment that a gateway's page is about, with its order. It fails alike for a token that is wrong
+// and for one of another gateway.
+func (s *Store) PaymentByToken(ctx context.Context, gateway, token string) (*Payment, *OrderView, error) {
+	var p Payment
+	db := s.read(ctx)
+	if err := db.Where("token = ? AND gateway = ?", token, gateway).Take(&p).Error; err != nil {
+		return nil, nil, orNotFound(err, "payment")
+	}
+	var o Order
+	if err := db.Where("id = ?", p.OrderID).Take(&o).Error; err != nil {
+		if errors.Is(err, gorm.ErrRecordNotFound) {
+			return nil, nil, notFound("payment")
+		}
+		return nil, nil, err
+	}
+	if err := loadOrder(db, &o); err != nil {
+		return nil, nil, err
+	}
+	v, err := s.view(&o, true)
+	return &p, v, err
+}

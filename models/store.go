@@ -1,0 +1,180 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"gorm.io/gorm"
+
+	"github.com/purser-dev/purser/jobs"
+)
+
+// Options are what a Store needs to know.
+type Options struct {
+	// DatabaseURL is postgres://…, or empty for the embedded database at SQLitePath.
+	DatabaseURL string
+	SQLitePath  string
+	// PublicURL is the base of the links in orders, without a trailing slash.
+	PublicURL string
+	Keys      *Keyring
+	// MaxConns bounds the connections to PostgreSQL; 0 means 20.
+	MaxConns int
+	Log      *slog.Logger
+}
+
+// Store is the database: PostgreSQL in production, SQLite when embedded. All its methods may be called concurrently.
+type Store struct {
+	db      *gorm.DB // writes; on SQLite one connection
+	reads   *gorm.DB // reads outside a transaction; on PostgreSQL the same as db
+	claims  *gorm.DB // claims of jobs, which need not be durable; on PostgreSQL with synchronous_commit=off
+	dialect dialect
+	keys    *Keyring
+	links   string
+	log     *slog.Logger
+	publish func(...jobs.Handover)
+	closers []func() error
+}
+
+// Open connects to the database. It neither migrates nor checks the schema: see Migrate and CheckSchema.
+func Open(ctx context.Context, o Options) (*Store, error) {
+	s := &Store{keys: o.Keys, links: strings.TrimRight(o.PublicURL, "/"), log: o.Log, publish: func(...jobs.Handover) {}}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	var err error
+	if o.DatabaseURL != "" {
+		err = s.openPostgres(ctx, o)
+	} else {
+		err = s.openSQLite(ctx, o)
+	}
+	if err != nil {
+		_ = s.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// OnCommit names who is handed the promises of every committed transaction: the publisher. It is called before the Store is
+// used, once.
+func (s *Store) OnCommit(publish func(...jobs.Handover)) { s.publish = publish }
+
+// Close closes every connection.
+func (s *Store) Close() error {
+	var errs []error
+	for _, c := range s.closers {
+		errs = append(errs, c())
+	}
+	s.closers = nil
+	return errors.Join(errs...)
+}
+
+// Ping reports whether the database answers.
+func (s *Store) Ping(ctx context.Context) error {
+	db, err := s.reads.DB()
+	if err != nil {
+		return err
+	}
+	return db.PingContext(ctx)
+}
+
+// Embedded reports whether the database is the embedded one.
+func (s *Store) Embedded() bool { return s.dialect.sqlite }
+
+// Keys returns the keyring the store was opened with.
+func (s *Store) Keys() *Keyring { return s.keys }
+
+// SQL returns the pool, for migrations, statistics and tests.
+func (s *Store) SQL() *sql.DB {
+	db, _ := s.db.DB() // the error is for pools that are not *sql.DB
+	return db
+}
+
+// tx is one transaction with what it has staged. Rows that only tell what happened are collected and written together at its
+// end, in as few statements as there are tables.
+type tx struct {
+	*gorm.DB
+	s          *Store
+	now        time.Time
+	jobs       []Job
+	events     []Event
+	deliveries []Delivery
+	history    []History
+	endpoints  map[endpointScope][]WebhookEndpoint
+	handovers  []jobs.Handover
+}
+
+type txKey struct{}
+
+// write runs fn in one transaction, writes what it staged, commits, and hands the promises to the publisher. Inside
+// Transaction it joins the transaction that is open.
+func (s *Store) write(ctx context.Context, fn func(*tx) error) error {
+	if t, ok := ctx.Value(txKey{}).(*tx); ok && t.s == s {
+		if err := fn(t); err != nil {
+			return err
+		}
+		return t.flush()
+	}
+	var staged []jobs.Handover
+	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+		t := &tx{DB: db, s: s, now: s.now()}
+		if err := fn(t); err != nil {
+			return err
+		}
+		if err := t.flush(); err != nil {
+			return err
+		}
+		staged = t.handovers
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	s.publish(staged...)
+	return nil
+}
+
+// Transaction runs fn so that everything it writes through the store with the context it is given commits or rolls back
+// together. The API uses it to keep an idempotent answer with its effect.
+func (s *Store) Transaction(ctx context.Context, fn func(context.Context) error) error {
+	return s.write(ctx, func(t *tx) error { return fn(context.WithValue(ctx, txKey{}, t)) })
+}
+
+// read returns a handle for reading: the open transaction if there is one, or else the readers' pool.
+func (s *Store) read(ctx context.Context) *gorm.DB {
+	if t, ok := ctx.Value(txKey{}).(*tx); ok && t.s == s {
+		return t.WithContext(ctx)
+	}
+	return s.reads.WithContext(ctx)
+}
+
+// now is this process's clock, cut to the microseconds that both databases keep. It stamps what happened; leases and alarms go
+// by the database's clock.
+func (s *Store) now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
+
+// flush writes what was staged. Deliveries and promises go in after the events that they refer to.
+func (t *tx) flush() error {
+	if len(t.events) > 0 {
+		if err := t.Create(&t.events).Error; err != nil {
+			return err
+		}
+	}
+	if len(t.deliveries) > 0 {
+		if err := t.CreateInBatches(&t.deliveries, 500).Error; err != nil {
+			return err
+		}
+	}
+	if len(t.history) > 0 {
+		if err := t.Create(&t.history).Error; err != nil {
+			return err
+		}
+	}
+	if err := t.flushJobs(); err != nil {
+		return err
+	}
+	t.events, t.deliveries, t.history, t.jobs = nil, nil, nil, nil
+	return nil
+}

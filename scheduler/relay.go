@@ -1,0 +1,131 @@
+package scheduler
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/models"
+)
+
+const (
+	relayInterval   = time.Second
+	pingTimeout     = 300 * time.Millisecond
+	roundTimeout    = 20 * time.Second
+	handoverTimeout = 2 * time.Second
+	handoverWorkers = 8
+)
+
+// relay looks every second for promises whose alarm has gone off.
+func (s *Scheduler) relay(ctx context.Context) {
+	tick := time.NewTicker(relayInterval)
+	defer tick.Stop()
+	for {
+		if err := s.round(ctx); err != nil && ctx.Err() == nil {
+			s.Log.Warn("the relay could not complete its round", "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// round takes every alarm that has gone off. Redis is asked first whether it is there: taking an alarm winds it up for longer each
+// time, and a Redis that is away must not use that up.
+func (s *Scheduler) round(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, roundTimeout)
+	defer cancel()
+	ping, done := context.WithTimeout(ctx, pingTimeout)
+	err := s.client.Ping(ping).Err()
+	done()
+	if err != nil {
+		return errors.New("redis does not answer") // its own error may name the address with its password
+	}
+	for {
+		alarms, more, err := s.Store.TakeAlarms(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.handOver(ctx, alarms); err != nil {
+			return err
+		}
+		if !more {
+			s.lastRound.Store(time.Now().UnixMilli())
+			return nil
+		}
+	}
+}
+
+func (s *Scheduler) handOver(ctx context.Context, alarms []models.Alarm) error {
+	work := make(chan models.Alarm)
+	errs := make(chan error, handoverWorkers)
+	var all sync.WaitGroup
+	for range min(handoverWorkers, len(alarms)) {
+		all.Go(func() {
+			var first error
+			for a := range work {
+				if first == nil {
+					first = s.handOverOne(ctx, a)
+				}
+			}
+			errs <- first
+		})
+	}
+	for _, a := range alarms {
+		work <- a
+	}
+	close(work)
+	all.Wait()
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handOverOne hands a promise over in its present epoch. If Asynq refuses because it holds that epoch already, and holds it where
+// it will be taken from, it is left there: raising the epoch under a backlog would flood Redis and push jobs to the back.
+func (s *Scheduler) handOverOne(ctx context.Context, a models.Alarm) error {
+	ctx, cancel := context.WithTimeout(ctx, handoverTimeout)
+	defer cancel()
+	ok, err := s.publisher.HandOver(ctx, a.Handover)
+	if err != nil {
+		return err
+	}
+	if ok {
+		s.relayed.Add(1)
+		return nil
+	}
+	if !a.Old && s.holds(a) {
+		return nil
+	}
+	h, raised, err := s.Store.RaiseEpoch(ctx, a.Handover)
+	if err != nil || !raised {
+		return err
+	}
+	s.relayed.Add(1)
+	_, err = s.publisher.HandOver(ctx, h)
+	return err
+}
+
+// holds reports whether Redis has the task where a worker will find it.
+func (s *Scheduler) holds(a models.Alarm) bool {
+	info, err := s.inspector.GetTaskInfo(string(a.Queue), jobs.TaskID(a.JobID, a.Epoch))
+	if err != nil {
+		return false
+	}
+	switch info.State {
+	case asynq.TaskStatePending, asynq.TaskStateRetry, asynq.TaskStateScheduled, asynq.TaskStateAggregating:
+		return true
+	}
+	// Active: its worker lost it before it could claim the job. Archived or completed: it will not be taken again.
+	return false
+}

@@ -1,0 +1,80 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/models"
+)
+
+// Config is what a Scheduler needs.
+type Config struct {
+	Store *models.Store
+	Redis jobs.Redis
+	Log   *slog.Logger
+}
+
+// Scheduler runs the relay and the periodic ticks.
+type Scheduler struct {
+	Config
+	client    redis.UniversalClient
+	publisher *jobs.Publisher
+	inspector *asynq.Inspector
+	periodic  *asynq.Scheduler
+	stop      context.CancelFunc
+	running   sync.WaitGroup
+	relayed   atomic.Int64
+	lastRound atomic.Int64 // Unix milliseconds of the relay's last complete round
+}
+
+// New makes a scheduler; Start lets it begin. The publisher hands over what the relay brings back.
+func New(c Config) *Scheduler {
+	s := &Scheduler{Config: c, client: c.Redis.Client()}
+	s.inspector = asynq.NewInspectorFromRedisClient(s.client)
+	s.publisher = jobs.NewPublisher(s.client, c.Log)
+	return s
+}
+
+// Start begins and returns at once, also while Redis is away.
+func (s *Scheduler) Start() error {
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.running.Go(func() { s.relay(ctx) })
+	s.running.Go(func() { jobs.KeepQueuesRegistered(ctx, s.client) })
+	if err := s.startPeriodic(); err != nil {
+		s.Shutdown()
+		return fmt.Errorf("start the periodic ticks: %w", err)
+	}
+	return nil
+}
+
+// Shutdown returns when every goroutine of the scheduler has ended.
+func (s *Scheduler) Shutdown() {
+	if s.periodic != nil {
+		s.periodic.Shutdown()
+	}
+	s.stop()
+	s.running.Wait()
+	s.publisher.Close()
+	_ = s.client.Close()
+}
+
+// Relayed counts the promises that the relay has handed over again, for the metrics.
+func (s *Scheduler) Relayed() int64 { return s.relayed.Load() }
+
+// SinceRound is how long ago the relay last completed a round, for the metrics and readiness; zero before the first.
+func (s *Scheduler) SinceRound() time.Duration {
+	at := s.lastRound.Load()
+	if at == 0 {
+		return 0
+	}
+	return time.Since(time.UnixMilli(at))
+}
