@@ -65,19 +65,18 @@ func (s *SMTP) Send(ctx context.Context, m Message) error {
 	release := sess.bind(ctx, deadline)
 	at, err = sess.deliver(env)
 	intact := release()
+	var failed *SendError
 	if err != nil {
-		sendErr := classify(ctx, at, err)
-		if intact && sendErr.Code != 0 {
-			s.keep(sess)
-		} else {
-			sess.close()
-		}
-		return sendErr
+		failed = classify(ctx, at, err)
 	}
-	if intact {
+	// After a refusal the connection is as good as before: the RSET ahead of the next message clears it.
+	if intact && (failed == nil || failed.Code != 0) {
 		s.keep(sess)
 	} else {
 		sess.close()
+	}
+	if failed != nil {
+		return failed
 	}
 	return nil
 }

@@ -199,9 +199,11 @@ func (v *view) Totals() ([]row, error) {
 	return rows, err
 }
 
-// ItemRows say which item the email is about.
-func (v *view) ItemRows() ([]row, error) {
-	return v.Rows("label_order", v.Order.Number, "label_product", v.Item.Name, "label_quantity", v.Item.Quantity)
+// ItemRows say which item the email is about; more are further pairs as for Rows.
+func (v *view) ItemRows(more ...any) ([]row, error) {
+	return v.Rows(append([]any{
+		"label_order", v.Order.Number, "label_product", v.Item.Name, "label_quantity", v.Item.Quantity,
+	}, more...)...)
 }
 
 // CustomerRows say to the merchant who bought.
