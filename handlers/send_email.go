@@ -73,7 +73,7 @@ func (w *Worker) mailData(m *models.Mailing) (mail.Data, error) {
 			Country: o.Customer.Country, City: o.Customer.City, Zip: o.Customer.Zip, Address: o.Customer.Address, Phone: o.Customer.Phone,
 		},
 		Order: mail.Order{
-			Number: o.Number, URL: o.OrderURL, PayURL: o.PaymentURL, Date: o.CreatedAt, PaymentMethod: methodName(o.PaymentMethod),
+			Number: o.Number, URL: o.OrderURL, PayURL: o.PaymentURL, Date: o.CreatedAt, ExpiresAt: m.ExpiresAt, PaymentMethod: methodName(o.PaymentMethod),
 			Currency: o.Currency, Subtotal: o.Subtotal, Discount: o.Discount, Tax: o.Tax, TaxInclusive: o.TaxInclusive, Total: o.Total,
 		},
 		Test: o.Test, Date: m.Email.CreatedAt, ReminderNumber: m.Email.Stage + 1, PortalURL: w.PublicURL + "/esupport",

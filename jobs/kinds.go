@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -29,6 +30,18 @@ var Queues = []struct {
 	{Email, 4},
 	{Webhooks, 8},
 	{Maintenance, 1},
+}
+
+// QueueByName returns the queue of that name, or an error that lists those there are.
+func QueueByName(name string) (Queue, error) {
+	known := make([]string, len(Queues))
+	for i, q := range Queues {
+		if string(q.Name) == name {
+			return q.Name, nil
+		}
+		known[i] = string(q.Name)
+	}
+	return "", fmt.Errorf("there is no queue %q; there are %s", name, strings.Join(known, ", "))
 }
 
 // A Kind is everything that the machinery needs to know about one kind of job.

@@ -24,11 +24,10 @@ type Publisher struct {
 	client  *asynq.Client
 	queue   chan Handover
 	done    sync.WaitGroup
-	ctx     context.Context // ends when Close has waited long enough
-	cancel  context.CancelFunc
 	log     *slog.Logger
 	mu      sync.RWMutex // held for writing by Close only, so that nothing is sent on a closed channel
 	closed  bool
+	giveUp  atomic.Pointer[time.Time] // when Close will have waited long enough; nil before
 	dropped atomic.Int64
 	failed  atomic.Int64
 	handed  atomic.Int64
@@ -37,7 +36,6 @@ type Publisher struct {
 // NewPublisher starts a publisher on a client that stays the caller's to close.
 func NewPublisher(c redis.UniversalClient, log *slog.Logger) *Publisher {
 	p := &Publisher{client: asynq.NewClientFromRedisClient(c), queue: make(chan Handover, publisherBacklog), log: log}
-	p.ctx, p.cancel = context.WithCancel(context.Background())
 	for range publisherWorkers {
 		p.done.Go(p.work)
 	}
@@ -63,7 +61,12 @@ func (p *Publisher) Publish(hs ...Handover) {
 
 func (p *Publisher) work() {
 	for h := range p.queue {
-		ctx, cancel := context.WithTimeout(p.ctx, handoverTimeout)
+		// By deadlines, because the client cannot be interrupted by a cancellation while it reads.
+		deadline := time.Now().Add(handoverTimeout)
+		if end := p.giveUp.Load(); end != nil {
+			deadline = *end
+		}
+		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		_, err := p.HandOver(ctx, h)
 		cancel()
 		if err != nil {
@@ -102,10 +105,9 @@ func (p *Publisher) Close() {
 		return
 	}
 	p.closed = true
+	end := time.Now().Add(handoverTimeout)
+	p.giveUp.Store(&end)
 	close(p.queue)
 	p.mu.Unlock()
-	giveUp := time.AfterFunc(handoverTimeout, p.cancel)
 	p.done.Wait()
-	giveUp.Stop()
-	p.cancel()
 }

@@ -53,7 +53,8 @@ func (h Handover) task() (*asynq.Task, []asynq.Option, error) {
 		asynq.Retention(0),
 	}
 	if time.Until(h.RunAt) > 0 {
-		opts = append(opts, asynq.ProcessAt(h.RunAt))
+		// Asynq keeps whole seconds, cut off: rounded up, or the job would run before it is due.
+		opts = append(opts, asynq.ProcessAt(h.RunAt.Add(time.Second-1)))
 	}
 	return asynq.NewTask(kind.Name, h.Args), opts, nil
 }

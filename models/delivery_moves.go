@@ -3,7 +3,10 @@ package models
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
+
+	"github.com/purser-dev/purser/jobs"
 )
 
 // Dispatch is a delivery with everything that one attempt needs.
@@ -19,7 +22,7 @@ type Dispatch struct {
 	Attempt int
 }
 
-// Dispatch loads a delivery that is to be tried now. ErrNothingToDo: it is finished.
+// Dispatch loads a delivery that is to be tried now. ErrNothingToDo: it is finished. Permanent: its endpoint was deleted.
 func (s *Store) Dispatch(ctx context.Context, deliveryID string) (*Dispatch, error) {
 	db := s.read(ctx)
 	var d Dispatch
@@ -31,6 +34,10 @@ func (s *Store) Dispatch(ctx context.Context, deliveryID string) (*Dispatch, err
 	}
 	if err := db.Where("id = ?", d.Delivery.EndpointID).Take(&d.Endpoint).Error; err != nil {
 		return nil, err
+	}
+	if d.Endpoint.DeletedAt != nil {
+		// Staged by a transaction that had read the endpoint before it was deleted.
+		return nil, jobs.Permanent(errors.New("the webhook endpoint was deleted"))
 	}
 	if err := db.Where("id = ?", d.Delivery.EventID).Take(&d.Event).Error; err != nil {
 		return nil, err
@@ -108,7 +115,11 @@ func putKeys(node any, keys map[string]string) {
 
 // KeepDelivered records the attempt that succeeded.
 func (s *Store) KeepDelivered(ctx context.Context, c *Claim, a DeliveryAttempt) error {
-	return s.keep(ctx, c, func(t *tx) error {
+	return s.write(ctx, func(t *tx) error {
+		// The job's row before the delivery's, as the relay and the operators do.
+		if err := t.finish(c, JobDone, nil); err != nil {
+			return err
+		}
 		if err := t.attempted(&a); err != nil {
 			return err
 		}
@@ -134,8 +145,11 @@ func (t *tx) finishDelivery(id string, to DeliveryStatus) error {
 		Updates(map[string]any{"status": to, "finished_at": t.now}).Error
 }
 
-// RetryDelivery tries a finished or waiting delivery again, now.
+// RetryDelivery tries a finished or waiting delivery again, now. That of a deleted endpoint is a conflict.
 func (s *Store) RetryDelivery(ctx context.Context, sc Scope, id, actor string) error {
+	if !isID(id, "dlv") {
+		return notFound("delivery")
+	}
 	return s.write(ctx, func(t *tx) error {
 		var d Delivery
 		if err := t.Where("id = ? AND merchant_id = ? AND test = ?", id, sc.MerchantID, sc.Test).Take(&d).Error; err != nil {

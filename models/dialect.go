@@ -44,12 +44,14 @@ func (d dialect) minusSeconds(column string) string {
 	return "CAST(? AS timestamptz) - " + column + " * interval '1 second'"
 }
 
-// lock is the clause that locks the rows of a SELECT; SQLite's single writer needs none.
+// lock is the clause that locks the rows of a SELECT; SQLite's single writer needs none. Nothing here ever changes a key that
+// others refer to, so it is the weaker lock that lets them: FOR UPDATE would make every insert that refers to the row wait (an order's
+// items for the upload of keys to their product, say), and closes cycles of waiting that nobody sees in the code.
 func (d dialect) lock(db *gorm.DB, options string) *gorm.DB {
 	if d.sqlite {
 		return db
 	}
-	return db.Clauses(clause.Locking{Strength: "UPDATE", Options: options})
+	return db.Clauses(clause.Locking{Strength: "NO KEY UPDATE", Options: options})
 }
 
 // skipLocked is the same for hand-written statements.
@@ -57,7 +59,7 @@ func (d dialect) skipLocked() string {
 	if d.sqlite {
 		return ""
 	}
-	return " FOR UPDATE SKIP LOCKED"
+	return " FOR NO KEY UPDATE SKIP LOCKED"
 }
 
 func gormConfig() *gorm.Config {

@@ -108,7 +108,7 @@ func (d *doctor) alarms() error {
 	}
 	// What is due later has its alarm behind that time; the bound of the database's clock is for all others.
 	return d.sql(doctorCheck{
-		5, "the alarm of an unfinished promise is set too far in the future to bring it back", "retry the job in Asynqmon, which winds its alarm up again",
+		5, "the alarm of an unfinished promise is set too far in the future to bring it back", "purser jobs retry JOB_ID, which winds the alarm up again",
 		`SELECT id FROM jobs WHERE finished_at IS NULL AND alarm_at > ? AND run_at < ?`,
 	}, at(farAlarm), at(0))
 }

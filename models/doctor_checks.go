@@ -4,6 +4,7 @@ import "fmt"
 
 const (
 	mendItem     = "POST /v1/orders/{id}/items/{item}/retry, or Retry on the order in the portal"
+	mendJob      = "purser jobs list --state dead, then purser jobs retry JOB_ID"
 	mendDelivery = "POST /v1/deliveries/{id}/retry"
 	mendByHand   = "a bug, or somebody has changed the database by hand: compare the rows with a backup, and report it"
 )
@@ -38,7 +39,7 @@ var doctorChecks = []doctorCheck{
 			AND (SELECT COUNT(*) FROM licenses l WHERE l.item_id = i.id) < CASE WHEN i.license_per = 'item' THEN 1 ELSE i.quantity END`,
 	},
 	{
-		1, "an email is pending without a live promise", "retry its job in Asynqmon, or resend it from the order in the portal",
+		1, "an email is pending without a live promise", mendJob,
 		`SELECT e.id FROM emails e WHERE e.status = 'pending' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = e.job_id AND j.finished_at IS NULL)`,
 	},
 	{

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
@@ -33,6 +34,8 @@ type Mailing struct {
 	Stock    Stock // of a notice about a pool
 	// Unpaid is false when a reminder is no longer wanted.
 	Unpaid bool
+	// ExpiresAt is when an unpaid order will be deleted.
+	ExpiresAt time.Time
 }
 
 // Mailing loads an email that is to be sent now. ErrNothingToDo: it was sent, or given up, before.
@@ -59,6 +62,7 @@ func (s *Store) Mailing(ctx context.Context, emailID string) (*Mailing, error) {
 		return nil, err
 	}
 	m.Unpaid = o.Status == OrderNotPaid
+	m.ExpiresAt = o.UnpaidSince.Add(time.Duration(m.Merchant.Settings.DeleteUnpaidAfter))
 	v, err := s.view(&o, false)
 	if err != nil {
 		return nil, err

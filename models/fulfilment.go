@@ -120,11 +120,8 @@ func (t *tx) addLicenses(o *Order, i *Item, licenses []License, actor string) er
 	if len(i.missing()) > 0 {
 		return nil
 	}
-	if i.WaitingFor != nil {
-		if err := t.Model(&Item{}).Where("id = ?", i.ID).Updates(map[string]any{"waiting_for": nil, "waiting_since": nil}).Error; err != nil {
-			return err
-		}
-		i.WaitingFor, i.WaitingSince = nil, nil
+	if err := t.stopWaiting(i); err != nil {
+		return err
 	}
 	var emails bool
 	if err := t.Model(&Product{}).Where("id = ?", i.ProductID).Select("email_license").Take(&emails).Error; err != nil {
@@ -134,6 +131,15 @@ func (t *tx) addLicenses(o *Order, i *Item, licenses []License, actor string) er
 		return t.email(Email{Kind: EmailLicense, Fact: i.ID + ":license", ItemID: &i.ID}, o)
 	}
 	return t.deliverItem(o, i, actor)
+}
+
+// stopWaiting takes an item out of its queue, if it is in one. The order is locked.
+func (t *tx) stopWaiting(i *Item) error {
+	if i.WaitingFor == nil {
+		return nil
+	}
+	i.WaitingFor, i.WaitingSince = nil, nil
+	return t.Model(&Item{}).Where("id = ?", i.ID).Updates(map[string]any{"waiting_for": nil, "waiting_since": nil}).Error
 }
 
 // deliverItem moves an item that has its licences to delivered, and with the last of them the order. The order is locked.
@@ -228,6 +234,15 @@ func (t *tx) emitItem(kind, fact string, o *Order, i *Item) error {
 	}
 	_, err = t.emit(o.scope(), kind, fact, &o.ID, itemEvent{ov, iv})
 	return err
+}
+
+// failFulfilment is failItem for an item that could not get its licences. One that has them by another way is as it should be.
+func (t *tx) failFulfilment(itemID, reason, actor string) error {
+	_, i, err := t.lockItem(itemID)
+	if err != nil || len(i.missing()) == 0 {
+		return err
+	}
+	return t.failItem(itemID, reason, actor)
 }
 
 // failItem moves an item to failed, where it waits for a person, and tells the merchant. An item that is delivered stays so.

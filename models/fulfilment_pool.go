@@ -42,31 +42,33 @@ func (s *Store) KeepFromPool(ctx context.Context, c *Claim) error {
 		if !i.wanting(o) || len(i.missing()) == 0 || i.WaitingFor != nil {
 			return nil
 		}
+		if done, err := t.tryPool(o, i); done || err != nil {
+			return err
+		}
+		// An upload holds the product's lock while it adds keys, and so does the filling that follows it when it looks for the next
+		// item. Under that lock, either the keys are here by now, or this item will be found waiting.
+		p, err := t.lockPool(i)
+		if err != nil {
+			return err
+		}
 		queue, err := t.someoneWaits(i)
 		if err != nil {
 			return err
 		}
 		if !queue {
-			if done, err := t.tryPool(o, i); done || err != nil {
+			if done, err := t.takeFromPool(o, i, p, actorWorker, false); done || err != nil {
 				return err
 			}
 		}
-		// An upload holds the product's lock while it adds keys. Under that lock, either its keys are here by now, or it will
-		// find this item waiting.
-		var p Product
-		if err := s.dialect.lock(t.DB, "").Where("id = ?", i.ProductID).Take(&p).Error; err != nil {
-			return err
-		}
-		if queue, err = t.someoneWaits(i); err != nil {
-			return err
-		}
-		if !queue {
-			if done, err := t.takeFromPool(o, i, actorWorker, false); done || err != nil {
-				return err
-			}
-		}
-		return t.backOrder(o, i, &p)
+		return t.backOrder(o, i, p, queue)
 	})
+}
+
+// lockPool locks the product of an item, and with it the moment at which its pool runs low or empty. The order is locked.
+func (t *tx) lockPool(i *Item) (*Product, error) {
+	var p Product
+	err := t.s.dialect.lock(t.DB, "").Where("id = ?", i.ProductID).Take(&p).Error
+	return &p, err
 }
 
 func (t *tx) someoneWaits(i *Item) (bool, error) {
@@ -77,13 +79,25 @@ func (t *tx) someoneWaits(i *Item) (bool, error) {
 
 var errTooFew = errors.New("models: too few keys")
 
-// tryPool takes keys that nobody else is taking. When there are too few it lets go of those that it has locked (by rolling back
-// to a savepoint), or waiting for the product's lock next could end in a deadlock.
+// tryPool takes keys that nobody else is taking, without the product's lock, so that the buyers of one product do not queue up. When
+// there are too few it lets go of those that it has locked (by rolling back to a savepoint), or waiting for the product's lock next
+// could end in a deadlock. It does not try where somebody waits already, nor where a threshold is set: that the pool has come down to it
+// is seen by one buyer only if they come one by one.
 func (t *tx) tryPool(o *Order, i *Item) (done bool, err error) {
+	if queue, err := t.someoneWaits(i); queue || err != nil {
+		return false, err
+	}
+	var p Product
+	if err := t.Where("id = ?", i.ProductID).Take(&p).Error; err != nil {
+		return false, err
+	}
+	if p.lowThreshold() != nil {
+		return false, nil
+	}
 	outer := t.DB
 	err = outer.Transaction(func(inner *gorm.DB) error {
 		t.DB = inner
-		done, err = t.takeFromPool(o, i, actorWorker, true)
+		done, err = t.takeFromPool(o, i, &p, actorWorker, true)
 		if err == nil && !done {
 			return errTooFew
 		}
@@ -98,7 +112,7 @@ func (t *tx) tryPool(o *Order, i *Item) (done bool, err error) {
 
 // takeFromPool allocates all the keys that an item lacks, or none. Keys that another transaction is taking are skipped, or
 // waited for to see whether it really takes them.
-func (t *tx) takeFromPool(o *Order, i *Item, actor string, skip bool) (bool, error) {
+func (t *tx) takeFromPool(o *Order, i *Item, p *Product, actor string, skip bool) (bool, error) {
 	missing := i.missing()
 	options := ""
 	if skip {
@@ -130,20 +144,17 @@ func (t *tx) takeFromPool(o *Order, i *Item, actor string, skip bool) (bool, err
 	if err := t.addLicenses(o, i, licenses, actor); err != nil {
 		return false, err
 	}
-	return true, t.warnOfLowPool(o, i)
+	return true, t.warnOfLowPool(o, i, p, len(keys))
 }
 
-func (t *tx) backOrder(o *Order, i *Item, p *Product) error {
-	told, err := t.someoneWaits(i)
-	if err != nil {
-		return err
-	}
+// backOrder lets an item wait for an upload. The merchant is told by the first of a queue.
+func (t *tx) backOrder(o *Order, i *Item, p *Product, told bool) error {
 	if err := t.Model(&Item{}).Where("id = ?", i.ID).Updates(map[string]any{"waiting_for": waitingForPool, "waiting_since": t.now}).Error; err != nil {
 		return err
 	}
 	t.note(o, "item.waiting", actorWorker, "There are not enough keys in the pool; the item waits for an upload.", map[string]any{"item": i.ID})
 	if told {
-		return nil // the merchant has been told by the item that has waited longest
+		return nil
 	}
 	fact := i.ID + ":pool_empty"
 	if err := t.email(Email{Kind: EmailPoolEmpty, Fact: fact, ItemID: &i.ID, ProductID: &p.ID}, o); err != nil {
@@ -152,32 +163,38 @@ func (t *tx) backOrder(o *Order, i *Item, p *Product) error {
 	return t.emitPool(EventPoolEmpty, fact, o.scope(), p)
 }
 
-// warnOfLowPool tells the merchant when an allocation has brought the pool to its threshold.
-func (t *tx) warnOfLowPool(o *Order, i *Item) error {
-	var p Product
-	if err := t.Where("id = ?", i.ProductID).Take(&p).Error; err != nil {
-		return err
-	}
+// lowThreshold is how few keys of a product's pool the merchant wants to be told of; nil if not at all.
+func (p *Product) lowThreshold() *int {
 	var settings struct {
 		LowThreshold *int `json:"low_threshold"`
 	}
-	if err := json.Unmarshal(p.License, &settings); err != nil || settings.LowThreshold == nil {
-		return nil // no threshold is set
+	if err := json.Unmarshal(p.License, &settings); err != nil {
+		return nil // not the settings of a pool
+	}
+	return settings.LowThreshold
+}
+
+// warnOfLowPool tells the merchant when an allocation of n keys has brought the pool to its threshold. The product is locked, unless the
+// threshold was set a moment ago.
+func (t *tx) warnOfLowPool(o *Order, i *Item, p *Product, n int) error {
+	threshold := p.lowThreshold()
+	if threshold == nil {
+		return nil
 	}
 	var left []string
 	if err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = ?", p.ID, i.Test, PoolKeyAvailable).
-		Limit(*settings.LowThreshold+1).Pluck("id", &left).Error; err != nil {
+		Limit(*threshold+1).Pluck("id", &left).Error; err != nil {
 		return err
 	}
 	// Only the allocation that crosses the line tells: before it, more than the threshold were left.
-	if n := len(left); n > *settings.LowThreshold || n+len(i.Licenses) <= *settings.LowThreshold {
+	if len(left) > *threshold || len(left)+n <= *threshold {
 		return nil
 	}
 	fact := i.ID + ":pool_low"
 	if err := t.email(Email{Kind: EmailPoolLow, Fact: fact, ItemID: &i.ID, ProductID: &p.ID}, o); err != nil {
 		return err
 	}
-	return t.emitPool(EventPoolLow, fact, o.scope(), &p)
+	return t.emitPool(EventPoolLow, fact, o.scope(), p)
 }
 
 type poolEvent struct {
@@ -207,22 +224,29 @@ const fillBatch = 500
 // many it filled. It stops at the first for which there are not enough, so that a large order is not overtaken for ever.
 func (s *Store) FillPool(ctx context.Context, productID string, test bool, actor string) (filled int, err error) {
 	for filled < fillBatch {
-		var ids []string
-		if err := s.read(ctx).Model(&Item{}).Where("product_id = ? AND test = ? AND waiting_for = ?", productID, test, waitingForPool).
-			Order("waiting_since, id").Limit(1).Pluck("id", &ids).Error; err != nil || len(ids) == 0 {
+		item, err := s.nextWaiting(ctx, productID, test)
+		if err != nil || item == "" {
 			return filled, err
 		}
 		done := false
-		err := s.write(ctx, func(t *tx) error {
-			o, i, err := t.lockItem(ids[0])
+		err = s.write(ctx, func(t *tx) error {
+			o, i, err := t.lockItem(item)
 			if err != nil {
 				return err
 			}
-			if i.WaitingFor == nil || !i.wanting(o) {
+			if i.WaitingFor == nil {
 				done = true // somebody else was quicker
 				return nil
 			}
-			done, err = t.takeFromPool(o, i, actor, false)
+			if !i.wanting(o) {
+				done = true
+				return t.stopWaiting(i)
+			}
+			p, err := t.lockPool(i)
+			if err != nil {
+				return err
+			}
+			done, err = t.takeFromPool(o, i, p, actor, false)
 			return err
 		})
 		if err != nil || !done {
@@ -231,6 +255,23 @@ func (s *Store) FillPool(ctx context.Context, productID string, test bool, actor
 		filled++
 	}
 	return filled, nil
+}
+
+// nextWaiting returns the item that has waited longest for keys of a product, or "" if none does. It looks under the product's lock: an
+// item that was about to wait because of those before it has done so by then, or will look again and find that nobody is before it.
+func (s *Store) nextWaiting(ctx context.Context, productID string, test bool) (string, error) {
+	var ids []string
+	err := s.write(ctx, func(t *tx) error {
+		if _, err := t.lockPool(&Item{ProductID: productID}); err != nil {
+			return orNotFound(err, "product")
+		}
+		return t.Model(&Item{}).Where("product_id = ? AND test = ? AND waiting_for = ?", productID, test, waitingForPool).
+			Order("waiting_since, id").Limit(1).Pluck("id", &ids).Error
+	})
+	if err != nil || len(ids) == 0 {
+		return "", err
+	}
+	return ids[0], nil
 }
 
 // FillWaiting fills a product's waiting items until none is left for which there are enough keys.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"regexp"
 	"time"
 
 	"gorm.io/gorm"
@@ -87,8 +88,7 @@ func (t *tx) flushJobs() error {
 	if len(t.jobs) == 0 {
 		return nil
 	}
-	rows := make([]map[string]any, len(t.jobs))
-	dedupe := false
+	rows := make([]map[string]any, 0, len(t.jobs))
 	for i := range t.jobs {
 		j := &t.jobs[i]
 		kind, err := jobs.KindOf(j.Kind)
@@ -96,26 +96,35 @@ func (t *tx) flushJobs() error {
 			return err
 		}
 		j.MaxAttempts = kind.MaxAttempts
-		dedupe = dedupe || j.DedupeKey != nil
 		h := j.handover()
 		grace := jobs.AlarmAfter(0)
 		if j.Lazy {
 			grace = 0
 		}
-		rows[i] = map[string]any{
+		row := map[string]any{
 			"id": j.ID, "kind": j.Kind, "args": string(h.Args), "order_id": j.OrderID, "merchant_id": j.MerchantID, "state": j.State,
 			"max_attempts": j.MaxAttempts, "run_at": j.RunAt, "created_at": j.CreatedAt, "dedupe_key": j.DedupeKey,
 			"alarm_at": t.s.dialect.after(t.s, max(j.RunAt.Sub(t.now), 0)+grace),
+		}
+		if j.DedupeKey == nil {
+			rows = append(rows, row)
+		} else {
+			res := t.Table("jobs").Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "dedupe_key"}}, DoNothing: true}).Create(row)
+			if res.Error != nil {
+				return res.Error
+			}
+			if res.RowsAffected == 0 {
+				continue // staged before: this one does not exist, so nothing is to be handed over
+			}
 		}
 		if !j.Lazy {
 			t.handovers = append(t.handovers, h)
 		}
 	}
-	q := t.Table("jobs")
-	if dedupe {
-		q = q.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "dedupe_key"}}, DoNothing: true})
+	if len(rows) == 0 {
+		return nil
 	}
-	return q.CreateInBatches(rows, 500).Error
+	return t.Table("jobs").CreateInBatches(rows, 500).Error
 }
 
 // Claim is a worker's right to perform a job, until the lease ends or somebody else claims it.
@@ -190,7 +199,7 @@ func (s *Store) Fail(ctx context.Context, c *Claim, cause error) (Verdict, error
 	return s.fail(ctx, c, cause, func(*tx) error { return nil })
 }
 
-// fail is Fail with something to write beside it.
+// fail is Fail with something to write beside it, after the job's row.
 func (s *Store) fail(ctx context.Context, c *Claim, cause error, fn func(*tx) error) (Verdict, error) {
 	v := Verdict{Dead: jobs.IsPermanent(cause) || c.Attempt >= c.MaxAttempts}
 	var ok bool
@@ -199,18 +208,31 @@ func (s *Store) fail(ctx context.Context, c *Claim, cause error, fn func(*tx) er
 	}
 	reason := shorten(cause.Error(), 500)
 	err := s.write(ctx, func(t *tx) error {
+		if !v.Dead {
+			if err := t.giveBack(c, v.Delay, &reason); err != nil {
+				return err
+			}
+			return fn(t)
+		}
+		if err := t.lockOrderOfJob(c.JobID); err != nil {
+			return err
+		}
+		if err := t.finish(c, JobDead, &reason); err != nil {
+			return err
+		}
 		if err := fn(t); err != nil {
 			return err
 		}
-		if v.Dead {
-			if err := t.consequence(c.Kind.Name, c.Args, reason, actorWorker); err != nil {
-				return err
-			}
-			return t.finish(c, JobDead, &reason)
-		}
-		return t.giveBack(c, v.Delay, &reason)
+		return t.consequence(c.Kind.Name, c.Args, reason, actorWorker)
 	})
 	return v, err
+}
+
+// lockOrderOfJob locks the order that a job belongs to, if it does, so that the job's row is locked after it.
+func (t *tx) lockOrderOfJob(id string) error {
+	q := t.Model(&Order{}).Where("id = (SELECT order_id FROM jobs WHERE id = ?)", id)
+	var ids []string
+	return t.s.dialect.lock(q, "").Pluck("id", &ids).Error
 }
 
 // GiveBack returns a claimed job at a worker's shutdown: due at once, without counting as a failure.
@@ -243,10 +265,16 @@ func IsFenced(err error) bool { return CodeOf(err) == CodeFenced }
 
 // Job returns one promise.
 func (s *Store) Job(ctx context.Context, id string) (*Job, error) {
+	if !jobID.MatchString(id) {
+		return nil, notFound("job")
+	}
 	var j Job
 	err := s.read(ctx).Where("id = ?", id).Take(&j).Error
 	return &j, orNotFound(err, "job")
 }
+
+// jobID is the shape of a promise's id.
+var jobID = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
 // JobFilter narrows a listing of jobs; empty fields match everything.
 type JobFilter struct {

@@ -13,7 +13,7 @@ import (
 func (t *tx) consequence(kind string, args JobArgs, reason, actor string) error {
 	switch kind {
 	case jobs.KindFulfil:
-		return ignoreGone(t.failItem(args.Item, reason, actor))
+		return ignoreGone(t.failFulfilment(args.Item, reason, actor))
 	case jobs.KindSendEmail:
 		return ignoreGone(t.failEmail(args.Email, reason, actor))
 	case jobs.KindDeliver:
@@ -40,6 +40,9 @@ func (s *Store) RetryJob(ctx context.Context, id, actor string) error {
 
 // reviveJob locks the order of a job, then the job, and makes it due in a new epoch.
 func (t *tx) reviveJob(id, actor string) error {
+	if !jobID.MatchString(id) {
+		return notFound("job")
+	}
 	var found Job
 	if err := t.Where("id = ?", id).Take(&found).Error; err != nil {
 		return orNotFound(err, "job")
@@ -91,8 +94,7 @@ func (t *tx) reviveJob(id, actor string) error {
 func (t *tx) reopen(o *Order, j *Job, actor string) error {
 	switch j.Kind {
 	case jobs.KindDeliver:
-		return t.Model(&Delivery{}).Where("id = ?", j.Args.Delivery).
-			Updates(map[string]any{"status": DeliveryPending, "finished_at": nil}).Error
+		return t.reopenDelivery(j.Args.Delivery)
 	case jobs.KindSendEmail:
 		var e Email
 		if err := t.Where("id = ?", j.Args.Email).Take(&e).Error; err != nil {
@@ -112,6 +114,18 @@ func (t *tx) reopen(o *Order, j *Job, actor string) error {
 	return nil
 }
 
+func (t *tx) reopenDelivery(id string) error {
+	var gone []string
+	err := t.Raw(`SELECT w.id FROM webhook_endpoints w JOIN deliveries d ON d.endpoint_id = w.id WHERE d.id = ? AND w.deleted_at IS NOT NULL`, id).Scan(&gone).Error
+	if err != nil {
+		return err
+	}
+	if len(gone) > 0 {
+		return conflict("The webhook endpoint was deleted; nothing is sent to it any more.")
+	}
+	return t.Model(&Delivery{}).Where("id = ?", id).Updates(map[string]any{"status": DeliveryPending, "finished_at": nil}).Error
+}
+
 func (t *tx) reopenItem(o *Order, itemID, actor string) error {
 	if o == nil {
 		return nil
@@ -127,6 +141,9 @@ func (t *tx) reopenItem(o *Order, itemID, actor string) error {
 // were dead. A running job is refused, because its attempt cannot be called back.
 func (s *Store) CancelJob(ctx context.Context, id, actor string) error {
 	const reason = "cancelled by an operator"
+	if !jobID.MatchString(id) {
+		return notFound("job")
+	}
 	return s.write(ctx, func(t *tx) error {
 		var found Job
 		if err := t.Where("id = ?", id).Take(&found).Error; err != nil {
@@ -138,6 +155,9 @@ func (s *Store) CancelJob(ctx context.Context, id, actor string) error {
 			}
 		}
 		j, err := t.lockJob(id)
+		if errors.Is(err, errNoJob) {
+			return notFound("job")
+		}
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/purser-dev/purser/jobs"
@@ -20,63 +21,109 @@ type Alarm struct {
 
 // TakeAlarms takes up to 500 unfinished promises whose alarm has passed, by the database's clock, and winds their alarms up
 // again. A running one has lost its worker: it becomes due in a new epoch, or dead if its attempts are used up. A due one is to
-// be handed over in the same epoch. Any number of schedulers may call it at once.
+// be handed over in the same epoch. Any number of schedulers may call it at once. Jobs of kinds that this version does not know are left to
+// the schedulers of a newer one, which know what their end means.
 func (s *Store) TakeAlarms(ctx context.Context) (alarms []Alarm, more bool, err error) {
+	var lost []Job
 	err = s.write(ctx, func(t *tx) error {
-		alarms = nil
 		var rows []Job
-		q := t.Raw(`SELECT * FROM jobs WHERE finished_at IS NULL AND alarm_at <= ? ORDER BY alarm_at LIMIT ?`+s.dialect.skipLocked(),
-			s.dialect.after(s, 0), relayBatch)
+		q := t.Raw(`SELECT * FROM jobs WHERE finished_at IS NULL AND alarm_at <= ? AND kind IN ? ORDER BY alarm_at LIMIT ?`+s.dialect.skipLocked(),
+			s.dialect.after(s, 0), kindNames(), relayBatch)
 		if err := q.Scan(&rows).Error; err != nil {
 			return err
 		}
-		more = len(rows) == relayBatch
+		alarms, lost, more = nil, nil, len(rows) == relayBatch
+		pauses := map[time.Duration][]string{} // few: only jobs of the future have one of their own
 		for i := range rows {
 			j := &rows[i]
 			if j.State == JobRunning && j.Attempts >= j.MaxAttempts {
-				if err := t.buryLost(j); err != nil {
+				lost = append(lost, *j)
+			} else {
+				a, err := t.alarm(j)
+				if err != nil {
 					return err
 				}
-				continue
+				alarms = append(alarms, a)
 			}
-			if j.State == JobRunning {
-				// Its epoch's task may still be "active" in Redis for minutes, so only a new epoch gets it going.
-				j.Epoch++
-				j.RunAt = t.now
-			}
-			if err := t.Exec(`UPDATE jobs SET state = 'due', epoch = ?, run_at = ?, alarms = alarms + 1, alarm_at = ? WHERE id = ?`,
-				j.Epoch, j.RunAt, s.dialect.after(s, max(j.RunAt.Sub(t.now), 0)+jobs.AlarmAfter(j.Alarms)), j.ID).Error; err != nil {
+			pause := max(j.RunAt.Sub(t.now), 0) + jobs.AlarmAfter(j.Alarms)
+			pauses[pause] = append(pauses[pause], j.ID)
+		}
+		for pause, ids := range pauses {
+			if err := t.wind(ids, pause); err != nil {
 				return err
 			}
-			kind, err := jobs.KindOf(j.Kind)
-			if err != nil {
-				// A newer program staged it; leave it to that program's scheduler.
-				s.log.Warn("a job of a kind that this version does not know", "job", j.ID, "kind", j.Kind)
-				continue
-			}
-			alarms = append(alarms, Alarm{Handover: j.handover(), Queue: kind.Queue, Old: t.now.Sub(j.RunAt) > 24*time.Hour})
 		}
 		return nil
 	})
-	return alarms, more, err
+	if err != nil {
+		return nil, false, err
+	}
+	for i := range lost {
+		// One that cannot be buried must not hold up the others. Its alarm is wound up, so it is tried again.
+		if err := s.bury(ctx, &lost[i]); err != nil {
+			s.log.Error("a lost job could not be ended", "job", lost[i].ID, "kind", lost[i].Kind, "err", err)
+		}
+	}
+	return alarms, more, nil
+}
+
+func kindNames() []string {
+	names := make([]string, len(jobs.Kinds))
+	for i, k := range jobs.Kinds {
+		names[i] = k.Name
+	}
+	return names
+}
+
+// alarm makes the handover of a job that goes on.
+func (t *tx) alarm(j *Job) (Alarm, error) {
+	kind, err := jobs.KindOf(j.Kind)
+	if err != nil {
+		return Alarm{}, err
+	}
+	if j.State == JobRunning {
+		// Its epoch's task may still be "active" in Redis for minutes, so only a new epoch gets it going.
+		j.Epoch++
+		j.RunAt = t.now
+	}
+	return Alarm{Handover: j.handover(), Queue: kind.Queue, Old: t.now.Sub(j.RunAt) > 24*time.Hour}, nil
+}
+
+// wind winds the alarms of locked jobs up, and makes those due again that are running and have attempts left.
+func (t *tx) wind(ids []string, pause time.Duration) error {
+	const again = `CASE WHEN state = 'running' AND attempts < max_attempts THEN `
+	return t.Exec(`UPDATE jobs SET alarms = alarms + 1, alarm_at = ?, epoch = `+again+`epoch + 1 ELSE epoch END,
+		run_at = `+again+`? ELSE run_at END, state = `+again+`'due' ELSE state END WHERE id IN ?`,
+		t.s.dialect.after(t.s, pause), t.now, ids).Error
 }
 
 // lostReason is the error of a job whose last attempt ended its process or never came back.
 const lostReason = "the worker was lost while it performed this job"
 
-// buryLost is the death of a job that nobody reported. The order's lock comes before the job's everywhere else; here the job is
-// locked already, so a lock that is not free at once is left to the next alarm.
-func (t *tx) buryLost(j *Job) error {
-	if j.OrderID != nil && !t.s.dialect.sqlite {
-		var free []string
-		if err := t.Raw(`SELECT id FROM orders WHERE id = ? FOR UPDATE SKIP LOCKED`, *j.OrderID).Scan(&free).Error; err != nil || len(free) == 0 {
+// bury is the death of a job that nobody reported, in a transaction of its own that takes its locks in the order that all others do:
+// the order's, then the job's.
+func (s *Store) bury(ctx context.Context, lost *Job) error {
+	return s.write(ctx, func(t *tx) error {
+		if lost.OrderID != nil {
+			if _, err := t.lockOrder(*lost.OrderID); err != nil {
+				return err
+			}
+		}
+		j, err := t.lockJob(lost.ID)
+		if errors.Is(err, errNoJob) {
+			return nil
+		}
+		if err != nil {
 			return err
 		}
-	}
-	if err := t.consequence(j.Kind, j.Args, lostReason, actorScheduler); err != nil {
-		return err
-	}
-	return t.Exec(`UPDATE jobs SET state = ?, finished_at = ?, last_error = ? WHERE id = ?`, JobDead, t.now, lostReason, j.ID).Error
+		if j.State != JobRunning || j.Attempts != lost.Attempts {
+			return nil // its worker came back at the last moment
+		}
+		if err := t.consequence(j.Kind, j.Args, lostReason, actorScheduler); err != nil {
+			return err
+		}
+		return t.Exec(`UPDATE jobs SET state = ?, finished_at = ?, last_error = ? WHERE id = ?`, JobDead, t.now, lostReason, j.ID).Error
+	})
 }
 
 // RaiseEpoch makes a new copy of a due job the current one, after Redis turned out not to have the old one. It returns the

@@ -3,9 +3,9 @@ package models
 import (
 	"context"
 	"net/mail"
-	"net/url"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/text/language"
 )
@@ -35,6 +35,7 @@ type NewLine struct {
 // The limits of a checkout request.
 const (
 	maxLines         = 100
+	maxLocale        = 35 // of a tag without extensions (RFC 5646, section 4.4.1)
 	maxMetadata      = 50
 	maxMetadataKey   = 40
 	maxMetadataValue = 500
@@ -107,7 +108,7 @@ func (in *NewOrder) check(bad *invalids) {
 	if !knownCurrency(in.Currency) {
 		bad.add("currency", "must be an ISO 4217 code in capitals, such as EUR")
 	}
-	if _, err := language.Parse(in.Locale); err != nil {
+	if _, err := language.Parse(in.Locale); err != nil || len(in.Locale) > maxLocale {
 		bad.add("locale", "must be a language tag, such as en or de-AT")
 	}
 	if !validEmail(in.Customer.Email) {
@@ -128,6 +129,7 @@ func (in *NewOrder) check(bad *invalids) {
 	checkText(bad, "customer.address", in.Customer.Address, 300)
 	checkText(bad, "customer.phone", in.Customer.Phone, 50)
 	checkText(bad, "external_id", in.ExternalID, 200)
+	checkText(bad, "payment_method", in.PaymentMethod, 50)
 	if !in.Consents.Terms {
 		bad.add("consents.terms", "must be true: the customer has to agree to the terms of sale")
 	}
@@ -138,7 +140,7 @@ func (in *NewOrder) check(bad *invalids) {
 		bad.add("coupon", "there is no such coupon")
 	}
 	if in.ReturnURL != "" {
-		if u, err := url.Parse(in.ReturnURL); err != nil || (u.Scheme != "https" && u.Scheme != "http") || u.Host == "" || len(in.ReturnURL) > 2048 {
+		if !webAddress(in.ReturnURL) || !utf8.ValidString(in.ReturnURL) {
 			bad.add("return_url", "must be an http or https address of at most 2048 characters")
 		}
 	}
@@ -160,14 +162,18 @@ func (in *NewOrder) check(bad *invalids) {
 }
 
 func checkText(bad *invalids, field, v string, most int) {
-	if len([]rune(v)) > most {
+	if utf8.RuneCountInString(v) > most {
 		bad.add(field, "may have at most %d characters", most)
+	}
+	if !utf8.ValidString(v) {
+		bad.add(field, "must be valid UTF-8")
 	}
 	if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }) {
 		bad.add(field, "must not have control characters")
 	}
 }
 
+// printable is s without control characters, and with a replacement for what is not UTF-8.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' || r == 0x7f {
@@ -179,7 +185,7 @@ func printable(s string) string {
 
 // validEmail accepts a bare address with a dotted or local host name, as RFC 5321 writes it.
 func validEmail(s string) bool {
-	if len(s) > 254 || strings.ContainsAny(s, "\r\n<> ") {
+	if len(s) > 254 || strings.ContainsAny(s, "<> ") || printable(s) != s {
 		return false
 	}
 	a, err := mail.ParseAddress(s)
@@ -188,12 +194,14 @@ func validEmail(s string) bool {
 
 // productsFor loads the products of the lines, keyed by what the lines call them.
 func (t *tx) productsFor(sc Scope, lines []NewLine, bad *invalids) (map[string]*Product, error) {
-	names := make([]string, 0, len(lines))
-	for _, l := range lines {
-		names = append(names, l.Product)
-	}
-	if len(names) == 0 || len(names) > maxLines {
+	if len(lines) > maxLines {
 		return nil, nil
+	}
+	names := make([]string, 0, len(lines)) // ids have the shape of a SKU too
+	for _, l := range lines {
+		if skuPattern.MatchString(l.Product) {
+			names = append(names, l.Product)
+		}
 	}
 	var found []Product
 	err := t.Preload("Prices").Where("merchant_id = ? AND archived_at IS NULL AND (sku IN ? OR id IN ?)", sc.MerchantID, names, names).Find(&found).Error

@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +22,9 @@ func (t *tx) lockOrder(id string) (*Order, error) {
 
 // lockOrderOf is lockOrder for an order that has to be of a scope.
 func (t *tx) lockOrderOf(sc Scope, id string) (*Order, error) {
+	if !isID(id, "ord") {
+		return nil, notFound("order")
+	}
 	o, err := t.lockOrder(id)
 	if err == nil && o.scope() != sc {
 		return nil, notFound("order")
@@ -50,6 +54,9 @@ func loadOrder(db *gorm.DB, o *Order) error {
 
 // Order returns an order as the outside sees it, with its licence keys.
 func (s *Store) Order(ctx context.Context, sc Scope, id string) (*OrderView, error) {
+	if !isID(id, "ord") {
+		return nil, notFound("order")
+	}
 	var o Order
 	db := s.read(ctx)
 	if err := db.Where("id = ? AND merchant_id = ? AND test = ?", id, sc.MerchantID, sc.Test).Take(&o).Error; err != nil {
@@ -69,8 +76,28 @@ type OrderFilter struct {
 	CreatedFrom, CreatedTo time.Time
 }
 
+// check refuses what can match no order, and so keeps from PostgreSQL what it cannot store.
+func (f *OrderFilter) check() error {
+	var bad invalids
+	statuses := []OrderStatus{OrderNotPaid, OrderPaid, OrderDeleted, OrderTerminated}
+	if f.Status != "" && !slices.Contains(statuses, OrderStatus(f.Status)) {
+		bad.add("status", "must be one of %s", joined(statuses))
+	}
+	fulfillments := []FulfillmentStatus{NotDelivered, PartiallyDelivered, Delivered}
+	if f.FulfillmentStatus != "" && !slices.Contains(fulfillments, FulfillmentStatus(f.FulfillmentStatus)) {
+		bad.add("fulfillment_status", "must be one of %s", joined(fulfillments))
+	}
+	checkText(&bad, "email", f.Email, 254)
+	checkText(&bad, "number", f.Number, 40)
+	checkText(&bad, "external_id", f.ExternalID, 200)
+	return bad.err()
+}
+
 // Orders lists orders, newest first. Terminated test orders are listed only when asked for.
 func (s *Store) Orders(ctx context.Context, sc Scope, f OrderFilter, page Page) ([]*OrderView, string, error) {
+	if err := f.check(); err != nil {
+		return nil, "", err
+	}
 	q := s.read(ctx).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test)
 	for _, c := range []struct{ column, value string }{
 		{"status", f.Status}, {"fulfillment_status", f.FulfillmentStatus}, {"customer_email", strings.ToLower(strings.TrimSpace(f.Email))},
@@ -84,6 +111,9 @@ func (s *Store) Orders(ctx context.Context, sc Scope, f OrderFilter, page Page) 
 		q = q.Where("status <> ?", OrderTerminated)
 	}
 	if f.Product != "" {
+		if !skuPattern.MatchString(f.Product) {
+			return []*OrderView{}, "", nil
+		}
 		q = q.Where("EXISTS (SELECT 1 FROM items WHERE items.order_id = orders.id AND (items.product_id = ? OR items.sku = ?))", f.Product, f.Product)
 	}
 	if !f.CreatedFrom.IsZero() {
@@ -190,8 +220,10 @@ func (t *tx) emitOrder(kind, fact string, o *Order) error {
 
 // CancelOrder deletes an unpaid order with reason cancelled, together with what is left of its payments.
 func (s *Store) CancelOrder(ctx context.Context, sc Scope, id, reason, actor string) (*OrderView, error) {
-	if len([]rune(reason)) > 500 {
-		return nil, Invalid("reason", "may have at most 500 characters")
+	var bad invalids
+	checkText(&bad, "reason", reason, 500)
+	if err := bad.err(); err != nil {
+		return nil, err
 	}
 	var view *OrderView
 	err := s.write(ctx, func(t *tx) error {
@@ -229,13 +261,8 @@ func (t *tx) deleteOrder(o *Order, why, actor, summary, reason string) error {
 		return err
 	}
 	o.DeletedAt, o.DeleteReason = &t.now, &why
-	for i := range o.Payments {
-		p := &o.Payments[i]
-		if p.Status == PaymentPending || p.Status == PaymentRequiresAction {
-			if err := t.movePayment(o, p, PaymentCancelled, paymentChange{}, actor); err != nil {
-				return err
-			}
-		}
+	if err := t.cancelOpenPayments(o, actor); err != nil {
+		return err
 	}
 	detail := map[string]any{"delete_reason": why}
 	if reason != "" {

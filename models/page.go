@@ -54,6 +54,9 @@ func paginate[T any](q *gorm.DB, page Page, id func(*T) string) ([]T, string, er
 
 var idBody = regexp.MustCompile(`^[0-9a-z]{26}$`)
 
+// urlToken is the shape of what newToken makes.
+var urlToken = regexp.MustCompile(`^[A-Za-z0-9_-]{32}$`)
+
 // isID reports whether s has the shape of an id of the given kind. Whatever else a request names is not asked for: PostgreSQL
 // would answer text that it cannot store with an error instead of no row.
 func isID(s, prefix string) bool {

@@ -22,7 +22,8 @@ type NewPayment struct {
 }
 
 // BeginPayment records a payment before its gateway is asked, so that nothing the gateway does can be lost. An attempt that
-// still waits for the customer is cancelled in favour of the new one; one that the gateway is already working on is not.
+// still waits for the customer is cancelled in favour of the new one; one that the gateway is already working on is not. Where the class
+// of the method changes, the reminders of that class begin at their first, of which none is sent twice.
 func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in NewPayment) (*Payment, error) {
 	var out *Payment
 	err := s.write(ctx, func(t *tx) error {
@@ -40,14 +41,12 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 			return conflict("The order is %s; it cannot be paid.", o.Status)
 		}
 		for i := range o.Payments {
-			switch p := &o.Payments[i]; p.Status {
-			case PaymentProcessing:
+			if o.Payments[i].Status == PaymentProcessing {
 				return conflict("A payment of the order is being confirmed already.")
-			case PaymentPending, PaymentRequiresAction:
-				if err := t.movePayment(o, p, PaymentCancelled, paymentChange{}, in.Actor); err != nil {
-					return err
-				}
 			}
+		}
+		if err := t.cancelOpenPayments(o, in.Actor); err != nil {
+			return err
 		}
 		out = &Payment{
 			ID: newID("pay"), OrderID: o.ID, MerchantID: o.MerchantID, Test: o.Test, Method: in.Method, Gateway: in.Gateway,
@@ -63,7 +62,11 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 			Args: JobArgs{Payment: out.ID}, OrderID: &o.ID, MerchantID: &o.MerchantID, RunAt: t.now.Add(settleAfter),
 			Lazy: true, DedupeKey: nullable(out.ID + ":settle"),
 		})
-		return t.Model(&Order{}).Where("id = ?", o.ID).Updates(map[string]any{"payment_method": in.Method, "method_class": in.Class}).Error
+		columns := map[string]any{"payment_method": in.Method, "method_class": in.Class}
+		if in.Class != o.MethodClass {
+			columns["reminder_stage"] = 0
+		}
+		return t.Model(&Order{}).Where("id = ?", o.ID).Updates(columns).Error
 	})
 	return out, err
 }
@@ -87,7 +90,8 @@ type paymentChange struct {
 }
 
 // ApplyPayment records what the gateway said and everything that follows from it. Safe to repeat, and to hear twice or in the
-// wrong order: only moves of the table happen, and what a final payment is told afterwards changes nothing.
+// wrong order: only moves of the table happen, and what a final payment is told afterwards changes nothing. The exception is money that
+// did arrive for a payment that was given up: it is recorded as a payment of its own, which is the one returned.
 func (s *Store) ApplyPayment(ctx context.Context, paymentID string, r PaymentResult, actor string) (*Payment, error) {
 	var out *Payment
 	err := s.write(ctx, func(t *tx) error {
@@ -107,6 +111,9 @@ func (s *Store) KeepSettled(ctx context.Context, c *Claim, r PaymentResult) erro
 }
 
 func (t *tx) applyPayment(id string, r PaymentResult, actor string) (*Payment, error) {
+	if !isID(id, "pay") {
+		return nil, notFound("payment")
+	}
 	var orderID string
 	if err := t.Model(&Payment{}).Where("id = ?", id).Select("order_id").Take(&orderID).Error; err != nil {
 		return nil, orNotFound(err, "payment")
@@ -119,15 +126,14 @@ func (t *tx) applyPayment(id string, r PaymentResult, actor string) (*Payment, e
 	if p == nil {
 		return nil, notFound("payment")
 	}
+	if r.Status == PaymentSucceeded && (p.Status == PaymentCancelled || p.Status == PaymentFailed) {
+		return t.moneyAfterAll(o, p, r, actor)
+	}
 	if p.Status == r.Status || !paymentMoves.allows(p.Status, r.Status) {
 		return p, nil
 	}
 	change := paymentChange{r.Reference, r.FailureCode, r.FailureMessage}
 	if err := t.movePayment(o, p, r.Status, change, actor); err != nil {
-		return nil, err
-	}
-	// The gateway has answered, so nobody needs to ask it what became of its answer.
-	if err := t.Exec(`UPDATE jobs SET state = 'done', finished_at = ? WHERE dedupe_key = ? AND state = 'due'`, t.now, p.ID+":settle").Error; err != nil {
 		return nil, err
 	}
 	switch r.Status {
@@ -143,6 +149,31 @@ func (t *tx) applyPayment(id string, r PaymentResult, actor string) (*Payment, e
 	return p, nil
 }
 
+// moneyAfterAll records money that arrived for a payment that was given up: cancelled with its order or in favour of another, or failed.
+// That payment is final, so the money is a payment of its own, found again when the gateway repeats itself.
+func (t *tx) moneyAfterAll(o *Order, given *Payment, r PaymentResult, actor string) (*Payment, error) {
+	request := given.ID + ":late"
+	for i := range o.Payments {
+		if id := o.Payments[i].RequestID; id != nil && *id == request {
+			return &o.Payments[i], nil
+		}
+	}
+	if r.Reference == "" {
+		r.Reference = given.Reference
+	}
+	o.Payments = append(o.Payments, Payment{
+		ID: newID("pay"), OrderID: o.ID, MerchantID: o.MerchantID, Test: o.Test, Method: given.Method, Gateway: given.Gateway,
+		Status: PaymentSucceeded, Amount: given.Amount, Currency: given.Currency, Reference: r.Reference, Token: newToken(), RequestID: &request,
+		CreatedAt: t.now, UpdatedAt: t.now,
+	})
+	p := &o.Payments[len(o.Payments)-1]
+	if err := t.Create(p).Error; err != nil {
+		return nil, err
+	}
+	t.note(o, "payment.succeeded", actor, "Money arrived for a payment that was "+string(given.Status)+".", map[string]any{"payment": p.ID, "given_up": given.ID})
+	return p, t.paymentSucceeded(o, p, actor)
+}
+
 // paymentSucceeded applies money that has arrived. Money for an order that cannot take it is kept and told of, never dropped.
 func (t *tx) paymentSucceeded(o *Order, p *Payment, actor string) error {
 	if o.Status != OrderNotPaid {
@@ -153,6 +184,9 @@ func (t *tx) paymentSucceeded(o *Order, p *Payment, actor string) error {
 		return err
 	}
 	p.Applied = true
+	if err := t.cancelOpenPayments(o, actor); err != nil {
+		return err
+	}
 	return t.markPaid(o, actor, "The payment succeeded.")
 }
 
@@ -179,8 +213,27 @@ func (t *tx) movePayment(o *Order, p *Payment, to PaymentStatus, c paymentChange
 	if res.RowsAffected != 1 {
 		return conflict("The payment has changed meanwhile.")
 	}
+	if p.Status == PaymentPending {
+		// It is known what the gateway made of it, or no longer wanted, so nobody needs to ask.
+		if err := t.Exec(`UPDATE jobs SET state = 'done', finished_at = ? WHERE dedupe_key = ? AND state = 'due'`, t.now, p.ID+":settle").Error; err != nil {
+			return err
+		}
+	}
 	p.Status, p.UpdatedAt = to, t.now
 	t.note(o, "payment."+string(to), actor, "The payment is "+string(to)+".", detail)
+	return nil
+}
+
+// cancelOpenPayments cancels a locked order's payments that wait for the customer. One that the gateway is working on is left to it.
+func (t *tx) cancelOpenPayments(o *Order, actor string) error {
+	for i := range o.Payments {
+		p := &o.Payments[i]
+		if p.Status == PaymentPending || p.Status == PaymentRequiresAction {
+			if err := t.movePayment(o, p, PaymentCancelled, paymentChange{}, actor); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -195,6 +248,9 @@ func (o *Order) payment(id string) *Payment {
 
 // Payment returns a payment, for the worker that settles it.
 func (s *Store) Payment(ctx context.Context, id string) (*Payment, error) {
+	if !isID(id, "pay") {
+		return nil, notFound("payment")
+	}
 	var p Payment
 	err := s.read(ctx).Where("id = ?", id).Take(&p).Error
 	return &p, orNotFound(err, "payment")
@@ -203,6 +259,9 @@ func (s *Store) Payment(ctx context.Context, id string) (*Payment, error) {
 // PaymentByToken returns the payment that a gateway's page is about, with its order. It fails alike for a token that is wrong
 // and for one of another gateway.
 func (s *Store) PaymentByToken(ctx context.Context, gateway, token string) (*Payment, *OrderView, error) {
+	if !urlToken.MatchString(token) {
+		return nil, nil, notFound("payment")
+	}
 	var p Payment
 	db := s.read(ctx)
 	if err := db.Where("token = ? AND gateway = ?", token, gateway).Take(&p).Error; err != nil {

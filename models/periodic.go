@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -50,97 +51,108 @@ func (s *Store) Due(ctx context.Context, kind jobs.Kind) (bool, error) {
 // ExpireOrders deletes unpaid orders whose term is over, in batches, until none is left or the context ends. It returns how many.
 // Safe to repeat and to race because each order is looked at again under its lock.
 func (s *Store) ExpireOrders(ctx context.Context) (expired int, err error) {
-	return s.eachDue(ctx, s.expired, func(t *tx, id string) error {
-		o, err := t.lockOrder(id)
-		if err != nil {
-			return err
-		}
-		if o.Status != OrderNotPaid {
-			return nil
-		}
-		for i := range o.Payments {
-			if p := &o.Payments[i]; p.Status == PaymentProcessing {
-				// Its week of grace is over. Money that arrives yet is late money.
-				if err := t.movePayment(o, p, PaymentCancelled, paymentChange{}, actorScheduler); err != nil {
-					return err
-				}
+	return s.eachDue(ctx, s.expired, func(t *tx, due []Order) error {
+		for i := range due {
+			if err := t.expire(&due[i]); err != nil {
+				return err
 			}
 		}
-		return t.deleteOrder(o, DeletedExpired, actorScheduler, "The order expired unpaid.", "")
+		return nil
 	})
 }
 
-// RemindOrders stages the reminders that are due. An order that has slept through several gets the latest only.
+func (t *tx) expire(o *Order) error {
+	for i := range o.Payments {
+		if p := &o.Payments[i]; p.Status == PaymentProcessing {
+			// Its week of grace is over. Money that arrives yet is late money.
+			if err := t.movePayment(o, p, PaymentCancelled, paymentChange{}, actorScheduler); err != nil {
+				return err
+			}
+		}
+	}
+	return t.deleteOrder(o, DeletedExpired, actorScheduler, "The order expired unpaid.", "")
+}
+
+// RemindOrders stages the reminders that are due, in batches, until none is left or the context ends. It returns for how many orders. One
+// that has slept through several gets the latest only.
 func (s *Store) RemindOrders(ctx context.Context) (reminded int, err error) {
-	return s.eachDue(ctx, s.reminders, func(t *tx, id string) error {
-		o, err := t.lockOrder(id)
-		if err != nil {
+	return s.eachDue(ctx, s.reminders, func(t *tx, due []Order) error {
+		merchants := make([]string, len(due))
+		for i := range due {
+			merchants[i] = due[i].MerchantID
+		}
+		slices.Sort(merchants)
+		var rules []reminderRule
+		if err := t.Where("merchant_id IN ?", slices.Compact(merchants)).Order("merchant_id, method_class, stage").Find(&rules).Error; err != nil {
 			return err
 		}
-		if o.Status != OrderNotPaid {
-			return nil
-		}
-		var rules []struct {
-			Stage  int
-			AfterS int64
-		}
-		if err := t.Table("reminder_rules").Where("merchant_id = ? AND method_class = ? AND stage >= ?", o.MerchantID, o.MethodClass, o.ReminderStage).
-			Order("stage").Find(&rules).Error; err != nil {
-			return err
-		}
-		latest := -1
-		for _, r := range rules {
-			if !o.UnpaidSince.Add(time.Duration(r.AfterS) * time.Second).After(t.now) {
-				latest = r.Stage
+		for i := range due {
+			if err := t.remind(&due[i], rules); err != nil {
+				return err
 			}
 		}
-		if latest < 0 {
-			return nil // somebody else was quicker
-		}
-		res := t.Model(&Order{}).Where("id = ? AND status = ? AND reminder_stage = ?", o.ID, OrderNotPaid, o.ReminderStage).
-			Update("reminder_stage", latest+1)
-		if res.Error != nil || res.RowsAffected == 0 {
-			return res.Error
-		}
-		fact := o.ID + ":reminder:" + o.MethodClass + ":" + itoa(latest) + ":" + o.UnpaidSince.Format(time.RFC3339Nano)
-		return t.email(Email{Kind: EmailReminder, Fact: fact, Stage: latest}, o)
+		return nil
 	})
 }
 
-// eachDue acts on every order that a selection finds, a batch a transaction.
-func (s *Store) eachDue(ctx context.Context, due func(*gorm.DB, time.Time) *gorm.DB, act func(*tx, string) error) (total int, err error) {
+// remind stages the latest reminder that is due of an order, whose present stage is.
+func (t *tx) remind(o *Order, rules []reminderRule) error {
+	latest := o.ReminderStage
+	for _, r := range rules {
+		if r.MerchantID == o.MerchantID && r.MethodClass == o.MethodClass && r.Stage > latest &&
+			!o.UnpaidSince.Add(time.Duration(r.AfterS)*time.Second).After(t.now) {
+			latest = r.Stage
+		}
+	}
+	res := t.Model(&Order{}).Where("id = ? AND status = ? AND reminder_stage = ?", o.ID, OrderNotPaid, o.ReminderStage).
+		Update("reminder_stage", latest+1)
+	if res.Error != nil || res.RowsAffected == 0 {
+		return res.Error
+	}
+	fact := o.ID + ":reminder:" + o.MethodClass + ":" + itoa(latest) + ":" + o.UnpaidSince.Format(time.RFC3339Nano)
+	return t.email(Email{Kind: EmailReminder, Fact: fact, Stage: latest}, o)
+}
+
+// eachDue acts on every order that a selection finds, a batch a transaction. It returns on how many.
+func (s *Store) eachDue(ctx context.Context, due func(*gorm.DB, time.Time) *gorm.DB, act func(*tx, []Order) error) (total int, err error) {
 	for ctx.Err() == nil {
 		var ids []string
 		if err := due(s.read(ctx), s.now()).Order("o.unpaid_since").Limit(dueBatch).Pluck("o.id", &ids).Error; err != nil || len(ids) == 0 {
 			return total, err
 		}
-		free := 0
+		var batch []Order
 		err := s.write(ctx, func(t *tx) error {
-			locked, err := t.lockable(ids)
-			if err != nil {
+			var err error
+			if batch, err = t.lockDue(ids, due); err != nil || len(batch) == 0 {
 				return err
 			}
-			free = len(locked)
-			for _, id := range locked {
-				if err := act(t, id); err != nil {
-					return err
-				}
-			}
-			return nil
+			return act(t, batch)
 		})
 		if err != nil {
 			return total, err
 		}
-		total += free
-		if len(ids) < dueBatch || free == 0 {
+		total += len(batch)
+		if len(ids) < dueBatch || len(batch) == 0 {
 			return total, nil
 		}
 	}
 	return total, ctx.Err()
 }
 
-// lockable locks those of the orders that nobody else holds, always in the same order. The others are found by the next tick.
-func (t *tx) lockable(ids []string) (locked []string, err error) {
-	err = t.Raw(`SELECT id FROM orders WHERE id IN ? AND status = 'not_paid' ORDER BY id`+t.s.dialect.skipLocked(), ids).Scan(&locked).Error
-	return locked, err
+// lockDue locks those of the orders that nobody else holds, always in the same order, and loads those of them that are due yet: a payment
+// or a change of settings may have been quicker. The others are found by the next tick.
+func (t *tx) lockDue(ids []string, due func(*gorm.DB, time.Time) *gorm.DB) ([]Order, error) {
+	var locked, still []string
+	err := t.Raw(`SELECT id FROM orders WHERE id IN ? ORDER BY id`+t.s.dialect.skipLocked(), ids).Scan(&locked).Error
+	if err != nil || len(locked) == 0 {
+		return nil, err
+	}
+	if err := due(t.DB, t.now).Where("o.id IN ?", locked).Pluck("o.id", &still).Error; err != nil || len(still) == 0 {
+		return nil, err
+	}
+	var orders []Order
+	if err := t.Where("id IN ?", still).Order("id").Find(&orders).Error; err != nil {
+		return nil, err
+	}
+	return orders, loadOrders(t.DB, orders)
 }

@@ -23,7 +23,7 @@ const poolBatch = 2000
 type PoolUpload struct {
 	Added      int `json:"added"`
 	Duplicates int `json:"duplicates" doc:"Keys that the upload has twice, or that the product's pool has or ever had."`
-	Available  int `json:"available" doc:"Keys for sale after the upload, before it fills waiting items."`
+	Available  int `json:"available" doc:"Keys for sale after the upload, without those for the waiting items that it fills."`
 	// FilledItems is how many waiting items the keys suffice for, oldest first; a job fills them right after.
 	FilledItems int `json:"filled_items" doc:"Waiting items that the keys suffice for; they are filled right after."`
 }
@@ -63,12 +63,11 @@ func (s *Store) AddPoolKeys(ctx context.Context, sc Scope, product string, keys 
 		if err != nil {
 			return err
 		}
-		up.Available = available
-		waits, fillable, err := t.fillable(p.ID, sc.Test, available)
+		waits, fillable, left, err := t.fillable(p.ID, sc.Test, available)
 		if err != nil {
 			return err
 		}
-		up.FilledItems = fillable
+		up.FilledItems, up.Available = fillable, left
 		if waits {
 			t.stage(jobs.KindFillPool, Job{Args: JobArgs{Product: p.ID, Test: sc.Test}, MerchantID: &p.MerchantID})
 		}
@@ -119,25 +118,27 @@ func (t *tx) countPool(productID string, test bool, state string) (int, error) {
 	return int(n), err
 }
 
-// fillable reports whether any item waits for keys of a product, and how many of them, oldest first, that many keys suffice for.
-func (t *tx) fillable(productID string, test bool, available int) (waits bool, items int, err error) {
+// fillable reports whether any item waits for keys of a product, how many of them, oldest first, that many keys suffice for, and
+// how many keys those leave.
+func (t *tx) fillable(productID string, test bool, available int) (waits bool, items, left int, err error) {
 	rows, err := t.Raw(waitingItems+` LIMIT ?`, productID, test, available+1).Rows()
 	if err != nil {
-		return false, 0, err
+		return false, 0, 0, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var lacking int
 		if err := rows.Scan(&lacking); err != nil {
-			return false, 0, err
+			return false, 0, 0, err
 		}
 		waits = true
-		if available -= lacking; available < 0 {
+		if lacking > available {
 			break
 		}
+		available -= lacking
 		items++
 	}
-	return waits, items, rows.Err()
+	return waits, items, available, rows.Err()
 }
 
 // waitingItems selects how many keys each waiting item of a product lacks, in the order in which they are filled.

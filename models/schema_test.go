@@ -4,6 +4,8 @@ import (
 	"database/sql"
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -21,8 +23,6 @@ func (s schema) add(format string, args ...any) { s[fmt.Sprintf(format, args...)
 func TestBothDialectsHaveOneSchema(t *testing.T) {
 	t.Parallel()
 	postgres, sqlite := postgresSchema(t, storetest.Open(t, "postgres")), sqliteSchema(t, storetest.Open(t, "sqlite"))
-	for l := range postgres { if strings.Contains(l, "payments") { t.Log(l) } }
-	t.Log(len(postgres), len(sqlite))
 	if len(postgres) < 200 {
 		t.Fatalf("read only %d facts about the schema", len(postgres))
 	}
@@ -34,6 +34,30 @@ func TestBothDialectsHaveOneSchema(t *testing.T) {
 	for _, line := range slices.Sorted(maps.Keys(sqlite)) {
 		if !postgres[line] {
 			t.Errorf("only SQLite has: %s", line)
+		}
+	}
+}
+
+// The two databases print a CHECK each in its own way, so the CHECKs are compared as they are written.
+func TestBothDialectsHaveTheSameChecks(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("migrations/postgres/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no migrations: %v", err)
+	}
+	check := regexp.MustCompile(`CHECK \(.*\)`)
+	for _, file := range files {
+		postgres, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sqlite, err := os.ReadFile(filepath.Join("migrations/sqlite", filepath.Base(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, l := check.FindAllString(string(postgres), -1), check.FindAllString(string(sqlite), -1)
+		if !slices.Equal(p, l) {
+			t.Errorf("%s: the CHECKs differ:\nPostgreSQL %q\nSQLite     %q", filepath.Base(file), p, l)
 		}
 	}
 }

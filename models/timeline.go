@@ -180,8 +180,8 @@ func (l *timeline) jobs() error {
 			l.add(*j.FinishedAt, "job.dead", actorWorker, "The job "+j.Kind+" failed for good.", detail)
 		case j.State == JobCancelled:
 			l.add(*j.FinishedAt, "job.cancelled", actorWorker, "The job "+j.Kind+" was cancelled.", detail)
-		case j.State == JobDone && j.LastError != nil:
-			l.add(*j.FinishedAt, "job.recovered", actorWorker, "The job "+j.Kind+" succeeded after it had failed.", detail)
+		case j.State == JobDone && j.Attempts > 1: // what had gone wrong is no longer kept
+			l.add(*j.FinishedAt, "job.recovered", actorWorker, fmt.Sprintf("The job %s succeeded at attempt %d.", j.Kind, j.Attempts), detail)
 		case j.LastError != nil:
 			l.add(j.RunAt, "job.retrying", actorWorker, "The job "+j.Kind+" has failed and is due again.", detail)
 		}

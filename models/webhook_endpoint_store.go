@@ -290,3 +290,13 @@ func (s *Store) SendTestEvent(ctx context.Context, sc Scope, id string) (deliver
 	})
 	return deliveryID, err
 }
+
+// WebhookSecret opens an endpoint's signing secret, for the demo's own receiver.
+func (s *Store) WebhookSecret(ctx context.Context, sc Scope, id string) (string, error) {
+	w, err := findEndpoint(s.read(ctx), sc, id)
+	if err != nil {
+		return "", err
+	}
+	secret, err := s.keys.Open(w.Secret, w.ID)
+	return string(secret), err
+}

@@ -4,12 +4,17 @@ package main
 
 import (
 	"context"
+	"io"
+	"log"
 	"os"
 	"os/signal"
 	"syscall"
 )
 
 func main() {
+	// Our own log is slog. What libraries print through the standard one may quote what other servers sent: net/http prints what an
+	// idle connection received, which can be an echo of a webhook with licence keys.
+	log.SetOutput(io.Discard)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	program := &Program{

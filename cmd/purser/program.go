@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/purser-dev/purser/jobs"
 )
 
 // Exit codes of the program. A second signal ends it with 128 + the signal's number, as shells do.
@@ -115,9 +117,19 @@ delivers them and tells the merchant. Settings come from flags, then the environ
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	},
+		p.runCommand(),
+		p.migrateCommand(),
+		p.merchantCommand(),
+		p.keyCommand(),
+		p.staffCommand(),
+		p.operatorCommand(),
+		p.jobsCommand(),
+		p.licenseCommand(),
+		p.doctorCommand(),
 		p.settingsCommand(),
 		p.versionCommand(),
 	)
+	root.AddCommand(p.roleCommands()...)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{cmd.CommandPath(), err}
 	})
@@ -164,6 +176,10 @@ func (p *Program) configure(cmd *cobra.Command, roles role, demo bool) (Settings
 		roles:    roles,
 		demo:     demo,
 		terminal: isTerminal(p.Stderr),
+		checkQueue: func(name string) error {
+			_, err := jobs.QueueByName(name)
+			return err
+		},
 	})
 	if err != nil {
 		return Settings{}, nil, err

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/purser-dev/purser/jobs"
 )
 
 // errShape is the reason that adds nothing to the setting's "want"; messages leave it out.
@@ -84,6 +86,9 @@ func parseRedisURL(s *Settings, v string) error {
 	}
 	if u.Host == "" {
 		return errors.New("the host is missing")
+	}
+	if _, err := jobs.ParseRedisURL(v); err != nil {
+		return err
 	}
 	s.RedisURL = newSecretURL(v)
 	return nil

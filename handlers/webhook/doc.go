@@ -4,7 +4,7 @@
 // It speaks to one outside system, the merchant's server, for two callers: event
 // deliveries and the licence web service call. It keeps no state besides idle
 // connections, retries nothing by itself and logs nothing; the caller decides
-// what a [Result] means, stores it, and asks [RetryDelay] when to try again.
+// what a [Result] means, stores it, and knows when to try again.
 //
 // Signatures follow the Standard Webhooks specification
 // (https://www.standardwebhooks.com, symmetric scheme v1); [NoventiqSignature]

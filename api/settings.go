@@ -1,0 +1,94 @@
+package api
+
+import (
+	"context"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/purser-dev/purser/models"
+)
+
+// SettingsAnswer is a merchant's settings.
+type SettingsAnswer struct {
+	Reminders         RemindersAnswer `json:"reminders" doc:"When a customer who has not paid is reminded, counted from the order's creation."`
+	DeleteUnpaidAfter pause           `json:"delete_unpaid_after" doc:"When an unpaid order is deleted, counted from its creation."`
+	AnonymizeAfter    *pause          `json:"anonymize_after" nullable:"true" doc:"When the personal data of a deleted order is removed, counted from its deletion; null for never."`
+	RefundApproval    string          `json:"refund_approval" enum:"auto,owner" doc:"owner: an owner of the merchant's has to approve each refund."`
+	SupportEmail      string          `json:"support_email" doc:"Whom customers are told to write to; empty for the merchant's own address." example:"help@shop.example"`
+	SupportURL        string          `json:"support_url" doc:"Where customers are sent for help; empty for nowhere." example:"https://shop.example/help"`
+	Live              bool            `json:"live" doc:"Whether the merchant's hosted pages make live orders."`
+}
+
+// RemindersAnswer is the reminders of each class of payment methods.
+type RemindersAnswer struct {
+	Online  []pause `json:"online"`
+	Offline []pause `json:"offline"`
+}
+
+// SettingsChanges is a merge patch of a merchant's settings.
+type SettingsChanges struct {
+	Reminders         change[RemindersChanges] `json:"reminders,omitempty" doc:"Each list replaces the one before; null puts back the default."`
+	DeleteUnpaidAfter change[string]           `json:"delete_unpaid_after,omitempty" example:"2160h"`
+	AnonymizeAfter    change[string]           `json:"anonymize_after,omitempty" doc:"null for never." example:"8760h"`
+	RefundApproval    change[string]           `json:"refund_approval,omitempty" enum:"auto,owner"`
+	SupportEmail      change[string]           `json:"support_email,omitempty" maxLength:"254" example:"help@shop.example"`
+	SupportURL        change[string]           `json:"support_url,omitempty" maxLength:"2048" example:"https://shop.example/help"`
+	Live              change[bool]             `json:"live,omitempty" nullable:"false" doc:"Once a merchant is live, a test key can no longer change the settings or the catalogue."`
+}
+
+// RemindersChanges is a merge patch of the reminders.
+type RemindersChanges struct {
+	Online  change[[]string] `json:"online,omitempty" maxItems:"10" doc:"Pauses, each longer than the one before; an empty list for no reminders." example:"[\"1h\",\"48h\"]"`
+	Offline change[[]string] `json:"offline,omitempty" maxItems:"10" example:"[\"0s\",\"144h\",\"312h\"]"`
+}
+
+// pause is a length of time in the notation of Go.
+type pause struct{ models.Duration }
+
+// Schema implements huma.SchemaProvider.
+func (pause) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Description: "Hours, minutes and seconds, such as 48h or 1h30m.", Examples: []any{"48h"}}
+}
+
+func pauses(durations []models.Duration) []pause {
+	out := make([]pause, len(durations))
+	for i, d := range durations {
+		out[i] = pause{d}
+	}
+	return out
+}
+
+type settingsOutput struct{ Body SettingsAnswer }
+
+func answerSettings(v *models.SettingsView, err error) (*settingsOutput, error) {
+	if err != nil {
+		return nil, problem(err)
+	}
+	a := SettingsAnswer{
+		Reminders:         RemindersAnswer{Online: pauses(v.Reminders.Online), Offline: pauses(v.Reminders.Offline)},
+		DeleteUnpaidAfter: pause{v.DeleteUnpaidAfter}, RefundApproval: v.RefundApproval, SupportEmail: v.SupportEmail, SupportURL: v.SupportURL,
+		Live: v.Live,
+	}
+	if v.AnonymizeAfter != nil {
+		a.AnonymizeAfter = &pause{*v.AnonymizeAfter}
+	}
+	return &settingsOutput{Body: a}, nil
+}
+
+func (s *Server) getSettings(ctx context.Context, _ *struct{}) (*settingsOutput, error) {
+	return answerSettings(s.store.Settings(ctx, scope(ctx).MerchantID))
+}
+
+type updateSettingsInput struct{ Body SettingsChanges }
+
+func (s *Server) updateSettings(ctx context.Context, in *updateSettingsInput) (*settingsOutput, error) {
+	b := &in.Body
+	p := models.SettingsPatch{
+		DeleteUnpaidAfter: b.DeleteUnpaidAfter.Optional, AnonymizeAfter: b.AnonymizeAfter.Optional, RefundApproval: b.RefundApproval.Optional,
+		SupportEmail: b.SupportEmail.Optional, SupportURL: b.SupportURL.Optional, Live: b.Live.Optional,
+	}
+	p.Reminders.Set, p.Reminders.Null = b.Reminders.Set, b.Reminders.Null
+	p.Reminders.Value.Online = b.Reminders.Value.Online.Optional
+	p.Reminders.Value.Offline = b.Reminders.Value.Offline.Optional
+	return answerSettings(s.store.UpdateSettings(ctx, scope(ctx), p))
+}

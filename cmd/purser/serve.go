@@ -1,0 +1,318 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"github.com/purser-dev/purser/api"
+	"github.com/purser-dev/purser/handlers"
+	"github.com/purser-dev/purser/handlers/mail"
+	"github.com/purser-dev/purser/handlers/payment"
+	"github.com/purser-dev/purser/handlers/webhook"
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/models"
+	"github.com/purser-dev/purser/scheduler"
+)
+
+// mailTimeout bounds the sending of one email.
+const mailTimeout = 20 * time.Second
+
+// process is one running purser: what its roles share. Its fields are set by the parts, in the order in which they start.
+type process struct {
+	Settings
+	program *Program
+	roles   role
+	demo    bool
+	log     *slog.Logger
+
+	metrics   *prometheus.Registry
+	health    *health
+	store     *models.Store
+	redis     jobs.Redis
+	client    redis.UniversalClient
+	publisher *jobs.Publisher
+	webhooks  *webhook.Sender
+	gateways  map[string]payment.Gateway // by their names
+	methods   map[string]payment.Gateway // by the payment methods that they serve
+	listener  net.Listener
+	seeded    *demoSeed
+}
+
+// serve runs the given roles until the program is told to stop.
+func (p *Program) serve(cmd *cobra.Command, roles role, demo bool) error {
+	s, log, err := p.configure(cmd, roles, demo)
+	if err != nil {
+		return err
+	}
+	if err := checkStart(s, cmd.Name(), roles, demo); err != nil {
+		return err
+	}
+	pr := &process{Settings: s, program: p, roles: roles, demo: demo, log: log, metrics: newMetrics(p.Version)}
+	l := &lifecycle{drainTimeout: s.ShutdownTimeout, log: log, started: pr.announce, draining: func() { pr.health.drain() }}
+	if s.EmbeddedDatabase() {
+		l.foundations = append(l.foundations, pr.dataDirPart())
+	}
+	if roles&roleAPI != 0 {
+		// Bound first, so that the links in everything that follows have the right port.
+		l.foundations = append(l.foundations, pr.listenPart())
+	}
+	if s.EmbeddedRedis() {
+		l.foundations = append(l.foundations, pr.embeddedRedisPart())
+	}
+	l.foundations = append(l.foundations, pr.storePart(), pr.redisPart(), pr.leavesPart(), pr.opsPart())
+	if roles&roleAPI != 0 {
+		l.roles = append(l.roles, pr.apiPart())
+	}
+	if roles&roleWorker != 0 {
+		l.roles = append(l.roles, pr.workerPart())
+	}
+	if roles&roleScheduler != 0 {
+		l.roles = append(l.roles, pr.schedulerPart())
+	}
+	return l.run(cmd.Context())
+}
+
+// announce logs what serves where, and prints the banner of a demo.
+func (pr *process) announce() {
+	if pr.roles&roleAPI == 0 {
+		pr.log.Info("started", "version", pr.program.Version.Version)
+		return
+	}
+	pr.log.Info("started", "version", pr.program.Version.Version, "address", pr.listener.Addr().String(), "public_url", pr.PublicURL)
+	if pr.demo {
+		pr.seeded.banner(pr.program.Stdout, pr.PublicURL)
+	}
+}
+
+func (pr *process) dataDirPart() part {
+	var lock *dataDirLock
+	return part{
+		name: "data directory",
+		start: func(context.Context, func(error)) (err error) {
+			if err := os.MkdirAll(pr.DataDir, 0o700); err != nil {
+				return err
+			}
+			lock, err = lockDataDir(pr.DataDir)
+			return err
+		},
+		stop: func(context.Context) error { return lock.Close() },
+	}
+}
+
+func (pr *process) listenPart() part {
+	return part{
+		name: "listener",
+		start: func(ctx context.Context, _ func(error)) (err error) {
+			var config net.ListenConfig
+			pr.listener, err = config.Listen(ctx, "tcp", pr.Listen)
+			if err == nil && pr.PublicURLDerived {
+				pr.PublicURL = pr.PublicURLAt(pr.listener.Addr())
+			}
+			return err
+		},
+		stop: func(context.Context) error {
+			if err := pr.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			return nil
+		},
+	}
+}
+
+func (pr *process) embeddedRedisPart() part {
+	var r *embeddedRedis
+	return part{
+		name: "in-process Redis",
+		start: func(context.Context, func(error)) (err error) {
+			if r, err = startEmbeddedRedis(); err != nil {
+				return err
+			}
+			pr.RedisURL = r.URL
+			return nil
+		},
+		stop: func(context.Context) error { r.Close(); return nil },
+	}
+}
+
+// storePart opens the database. `run` migrates by itself; the single roles refuse a schema that is not theirs.
+func (pr *process) storePart() part {
+	return part{
+		name: "database",
+		start: func(ctx context.Context, _ func(error)) (err error) {
+			if pr.store, err = openStore(ctx, pr.Settings, pr.log); err != nil {
+				return err
+			}
+			if err = checkStore(ctx, pr.store, pr.roles == roleRun); err == nil && pr.EmbeddedRedis() {
+				// The in-process Redis begins empty: the relay fills it again from the promises.
+				err = pr.store.ResetAlarms(ctx)
+			}
+			if err == nil && pr.demo {
+				pr.seeded, err = seedDemo(ctx, pr.store, pr.DataDir, pr.PublicURL)
+			}
+			if err != nil {
+				return errors.Join(err, pr.store.Close())
+			}
+			return nil
+		},
+		stop: func(context.Context) error { return pr.store.Close() },
+	}
+}
+
+// redisPart does not wait for Redis: the API takes orders without it.
+func (pr *process) redisPart() part {
+	return part{
+		name: "Redis",
+		start: func(ctx context.Context, _ func(error)) (err error) {
+			if pr.redis, err = jobs.ParseRedisURL(pr.RedisURL.Reveal()); err != nil {
+				return fmt.Errorf("PURSER_REDIS_URL: %w", err)
+			}
+			pr.client = pr.redis.Client()
+			jobs.WarnAboutPolicy(ctx, pr.client, pr.log)
+			pr.publisher = jobs.NewPublisher(pr.client, pr.log)
+			pr.store.OnCommit(pr.publisher.Publish)
+			measurePublisher(pr.metrics, pr.publisher)
+			pr.metrics.MustRegister(jobs.NewCollector(pr.client, pr.log))
+			return nil
+		},
+		stop: func(context.Context) error {
+			pr.publisher.Close()
+			return pr.client.Close()
+		},
+	}
+}
+
+// leavesPart makes what talks to the outside.
+func (pr *process) leavesPart() part {
+	return part{
+		name: "clients",
+		start: func(context.Context, func(error)) error {
+			pr.webhooks = webhook.NewSender(webhook.Config{
+				UserAgent: "Purser/" + pr.program.Version.Version, AllowedPrivateNets: pr.AllowedPrivateNets,
+			})
+			test, err := payment.NewTest(payment.TestConfig{
+				PageURL: pr.PublicURL + "/gateway/test", CallbackSecret: pr.store.Keys().GatewaySecret("test"),
+			})
+			if err != nil {
+				return err
+			}
+			pr.gateways = map[string]payment.Gateway{test.Name(): test}
+			pr.methods = map[string]payment.Gateway{payment.MethodCard: test}
+			return nil
+		},
+		stop: func(context.Context) error { pr.webhooks.Close(); return nil },
+	}
+}
+
+func (pr *process) opsPart() part {
+	var ops *opsServer
+	return part{
+		name: "operators' listener",
+		start: func(ctx context.Context, fail func(error)) error {
+			pr.health = newHealth(pr.log,
+				check{"database", true, pr.store.Ping},
+				check{"schema", true, pr.store.CheckSchema},
+				// The API takes orders while Redis is away, so it stays ready then.
+				check{"redis", pr.roles&roleAPI == 0, func(ctx context.Context) error { return pr.client.Ping(ctx).Err() }},
+			)
+			listener, err := listenOps(ctx, pr.OpsListen, pr.log)
+			if err != nil {
+				return err
+			}
+			ops = startOps(listener, pr.health, pr.metrics, pr.log, fail)
+			return nil
+		},
+		stop: func(ctx context.Context) error { return ops.Shutdown(ctx) },
+	}
+}
+
+func (pr *process) apiPart() part {
+	var server *api.Server
+	served := make(chan struct{})
+	return part{
+		name: "api",
+		start: func(_ context.Context, fail func(error)) (err error) {
+			server, err = api.New(api.Config{
+				Store: pr.store, Redis: pr.redis, Gateways: pr.methods, Webhooks: pr.webhooks, PublicURL: pr.PublicURL,
+				Version: pr.program.Version.Version, TrustedProxies: pr.TrustedProxies, Demo: pr.demo, Mailbox: !pr.SMTPURL.IsSet(),
+				DemoSecret: func(ctx context.Context) (string, error) { return pr.seeded.webhookSecret(ctx, pr.store) },
+				Log:        pr.log, Metrics: pr.metrics,
+			})
+			if err != nil {
+				return err
+			}
+			go func() {
+				defer close(served)
+				if err := server.Serve(pr.listener); err != nil {
+					fail(fmt.Errorf("api: %w", err))
+				}
+			}()
+			return nil
+		},
+		stop: func(ctx context.Context) error {
+			err := server.Shutdown(ctx)
+			<-served
+			return err
+		},
+	}
+}
+
+func (pr *process) workerPart() part {
+	var worker *handlers.Worker
+	return part{
+		name: "worker",
+		start: func(context.Context, func(error)) error {
+			sender, err := pr.mailSender()
+			if err != nil {
+				return err
+			}
+			queues := map[jobs.Queue]int{}
+			for _, q := range pr.Queues {
+				queues[jobs.Queue(q.Name)] = q.Weight
+			}
+			worker, err = handlers.NewWorker(handlers.Config{
+				Store: pr.store, Redis: pr.redis, Concurrency: pr.WorkerConcurrency, Queues: queues, Mail: sender, MailFrom: pr.MailFrom.Address,
+				Webhooks: pr.webhooks, Gateways: pr.gateways, PublicURL: pr.PublicURL, ShutdownTimeout: pr.ShutdownTimeout, Log: pr.log,
+				Observe: measureWorker(pr.metrics),
+			})
+			if err != nil {
+				return err
+			}
+			return worker.Start()
+		},
+		stop: func(context.Context) error { worker.Shutdown(); return nil },
+	}
+}
+
+// mailSender is the SMTP server of the settings, or the built-in mailbox.
+func (pr *process) mailSender() (mail.Sender, error) {
+	if !pr.SMTPURL.IsSet() {
+		return mailbox{pr.store}, nil
+	}
+	smtp, err := mail.NewSMTP(pr.SMTPURL.Reveal(), mailTimeout)
+	if err != nil {
+		return nil, fmt.Errorf("PURSER_SMTP_URL: %w", err)
+	}
+	return smtp, nil
+}
+
+func (pr *process) schedulerPart() part {
+	var s *scheduler.Scheduler
+	return part{
+		name: "scheduler",
+		start: func(context.Context, func(error)) error {
+			s = scheduler.New(scheduler.Config{Store: pr.store, Redis: pr.redis, Log: pr.log})
+			measureScheduler(pr.metrics, s, pr.store)
+			return s.Start()
+		},
+		stop: func(context.Context) error { s.Shutdown(); return nil },
+	}
+}

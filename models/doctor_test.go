@@ -1,0 +1,242 @@
+package models_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/models"
+	"github.com/purser-dev/purser/models/storetest"
+)
+
+// clinic is a shop with an order in each stage.
+type clinic struct {
+	shop, other               storetest.Shop
+	product                   *models.ProductView
+	unpaid, waiting, paid, up *models.OrderView // up: paid, and its licences are on their way
+	delivered                 *models.OrderView
+}
+
+func newClinic(t *testing.T, s *models.Store) clinic {
+	t.Helper()
+	c := clinic{shop: storetest.Merchant(t, s), other: storetest.Merchant(t, s)}
+	sc := c.shop.Test
+	endpoint(t, s, sc)
+	c.product = storetest.Product(t, s, sc, "editor", models.MethodPool)
+	storetest.Product(t, s, sc, "viewer", models.MethodTemplate)
+	storetest.Product(t, s, c.other.Test, "editor", models.MethodPool)
+	ok(s.AddPoolKeys(t.Context(), sc, c.product.ID, []string{"K-1", "K-2", "K-3"}))(t)
+	c.delivered = storetest.PaidOrder(t, s, sc, "editor", 1)
+	fulfilFromPool(t, s)
+	send(t, s)
+	c.up = storetest.PaidOrder(t, s, sc, "editor", 1)
+	fulfilFromPool(t, s)
+	c.waiting = storetest.PaidOrder(t, s, sc, "editor", 5)
+	fulfilFromPool(t, s)
+	c.unpaid = storetest.Order(t, s, sc, "viewer", 1)
+	c.paid = storetest.PaidOrder(t, s, sc, "viewer", 2)
+	storetest.Order(t, s, c.other.Test, "editor", 1)
+	return c
+}
+
+func TestDoctorFindsNothingWrong(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		c := newClinic(t, s)
+		for order, want := range map[*models.OrderView]models.FulfillmentStatus{c.delivered: models.Delivered, c.up: models.NotDelivered, c.waiting: models.NotDelivered} {
+			if got := ok(s.Order(t.Context(), c.shop.Test, order.ID))(t); got.FulfillmentStatus != want {
+				t.Fatalf("the clinic is not as it should be: %s", toJSON(t, got))
+			}
+		}
+		r := ok(s.Doctor(t.Context()))(t)
+		if !r.OK || len(r.Findings) != 0 || r.CheckedAt.IsZero() {
+			t.Errorf("doctor: %s", toJSON(t, r))
+		}
+		if text := toJSON(t, r); !strings.Contains(text, `"findings":[]`) {
+			t.Errorf("report %s", text)
+		}
+	})
+}
+
+// Each case breaks one thing behind the store's back. Constraints that would refuse it are taken away first.
+func TestDoctorFinds(t *testing.T) {
+	type breakage struct {
+		what      string
+		invariant int
+		problem   string // a part of it
+		id        func(c clinic) string
+		statement func(c clinic) []string
+	}
+	one := func(format string, args func(c clinic) []any) func(c clinic) []string {
+		return func(c clinic) []string { return []string{fmt.Sprintf(format, args(c)...)} }
+	}
+	anything := func(clinic) string { return "" }
+	cases := []breakage{
+		{
+			"a lost fulfilment", 1, "has no live promise", func(c clinic) string { return c.paid.Items[0].ID },
+			one(`DELETE FROM jobs WHERE order_id = '%s' AND kind = 'item.fulfil'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"a lost licence email", 1, "has no live promise", func(c clinic) string { return c.up.Items[0].ID },
+			one(`DELETE FROM jobs WHERE order_id = '%s' AND kind = 'email.send'`, func(c clinic) []any { return []any{c.up.ID} }),
+		},
+		{
+			"a pending email without a job", 1, "email is pending", anything,
+			one(`DELETE FROM jobs WHERE order_id = '%s' AND kind = 'email.send'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"a back-order that nobody fills", 1, "enough keys", func(c clinic) string { return c.waiting.Items[0].ID },
+			one(`UPDATE items SET quantity = 1 WHERE id = '%s'`, func(c clinic) []any { return []any{c.waiting.Items[0].ID} }),
+		},
+		{
+			"a delivery of what was not paid", 1, "not paid is delivered", func(c clinic) string { return c.unpaid.Items[0].ID },
+			one(`UPDATE items SET fulfillment_status = 'delivered', delivered_at = '2026-01-01 00:00:00+00:00' WHERE id = '%s'`, func(c clinic) []any { return []any{c.unpaid.Items[0].ID} }),
+		},
+		{
+			"a delivered item without its licence", 1, "lacks licences", func(c clinic) string { return c.delivered.Items[0].ID },
+			one(`DELETE FROM licenses WHERE item_id = '%s'`, func(c clinic) []any { return []any{c.delivered.Items[0].ID} }),
+		},
+		{
+			"an order that contradicts its items", 1, "what its items say", func(c clinic) string { return c.delivered.ID },
+			one(`UPDATE orders SET fulfillment_status = 'not_delivered', delivered_at = NULL WHERE id = '%s'`, func(c clinic) []any { return []any{c.delivered.ID} }),
+		},
+		{
+			"one key on two units", 2, "more than one unit", anything,
+			one(`UPDATE licenses SET fingerprint = (SELECT fingerprint FROM licenses WHERE item_id = '%s') WHERE item_id = '%s'`, func(c clinic) []any {
+				return []any{c.up.Items[0].ID, c.delivered.Items[0].ID}
+			}),
+		},
+		{
+			"a licence for a unit that does not exist", 2, "a unit that it does not have", anything,
+			one(`UPDATE licenses SET unit = 2 WHERE item_id = '%s'`, func(c clinic) []any { return []any{c.up.Items[0].ID} }),
+		},
+		{
+			"a delivered key back in the pool", 2, "can be sold again", anything,
+			one(`UPDATE pool_keys SET state = 'available', item_id = NULL WHERE item_id = '%s'`, func(c clinic) []any { return []any{c.delivered.Items[0].ID} }),
+		},
+		{
+			"a delivered key that is not marked", 2, "not marked so", anything,
+			one(`UPDATE pool_keys SET state = 'allocated' WHERE item_id = '%s'`, func(c clinic) []any { return []any{c.delivered.Items[0].ID} }),
+		},
+		{
+			"a key that was taken and is nowhere", 2, "on no licence", anything,
+			one(`UPDATE licenses SET pool_key_id = NULL WHERE item_id = '%s'`, func(c clinic) []any { return []any{c.up.Items[0].ID} }),
+		},
+		{
+			"a sold key for sale", 2, "for sale in the pool", anything,
+			one(`UPDATE licenses SET pool_key_id = NULL, fingerprint = (SELECT fingerprint FROM pool_keys WHERE state = 'available' LIMIT 1) WHERE item_id = '%s'`,
+				func(c clinic) []any { return []any{c.up.Items[0].ID} }),
+		},
+		{
+			"a lost delivery", 3, "pending without a live promise", anything,
+			one(`DELETE FROM jobs WHERE order_id = '%s' AND kind = 'webhook.deliver'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"an event that an endpoint is not told of", 3, "no delivery to an endpoint", anything,
+			func(c clinic) []string {
+				return []string{
+					`UPDATE webhook_endpoints SET updated_at = '2026-01-01 00:00:00+00:00'`,
+					fmt.Sprintf(`DELETE FROM deliveries WHERE event_id = (SELECT id FROM events WHERE order_id = '%s' AND type = 'order.created')`, c.unpaid.ID),
+				}
+			},
+		},
+		{
+			"sums that do not add up", 4, "do not add up", func(c clinic) string { return c.paid.ID },
+			one(`UPDATE items SET total = total - 1 WHERE order_id = '%s'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"a refund of more than was paid", 4, "more was refunded", func(c clinic) string { return c.paid.ID },
+			one(`UPDATE orders SET amount_refunded = total + 1 WHERE id = '%s'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"a paid order that nobody paid", 4, "without a payment", func(c clinic) string { return c.paid.ID },
+			one(`UPDATE payments SET applied = false, status = 'cancelled' WHERE order_id = '%s'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"money that an unpaid order took", 4, "not paid", func(c clinic) string { return c.paid.Payments[0].ID },
+			one(`UPDATE orders SET status = 'not_paid', paid_at = NULL WHERE id = '%s'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"an alarm that nobody hears", 5, "nobody has looked", anything,
+			one(`UPDATE jobs SET alarm_at = '2026-01-01 00:00:00+00:00' WHERE order_id = '%s' AND finished_at IS NULL`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"an alarm that never goes off", 5, "too far in the future", anything,
+			one(`UPDATE jobs SET alarm_at = '2126-01-01 00:00:00+00:00' WHERE order_id = '%s' AND finished_at IS NULL AND kind = 'item.fulfil'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"an item of another merchant's product", 6, "items refers by product_id", func(c clinic) string { return c.unpaid.Items[0].ID },
+			one(`UPDATE items SET product_id = (SELECT id FROM products WHERE merchant_id = '%s') WHERE id = '%s'`, func(c clinic) []any { return []any{c.other.ID, c.unpaid.Items[0].ID} }),
+		},
+		{
+			"a payment of the other mode", 6, "payments refers by order_id", func(c clinic) string { return c.paid.Payments[0].ID },
+			one(`UPDATE payments SET test = false WHERE id = '%s'`, func(c clinic) []any { return []any{c.paid.Payments[0].ID} }),
+		},
+		{
+			"another merchant's delivery", 6, "deliveries refers by event_id", anything,
+			one(`UPDATE deliveries SET merchant_id = '%s'`, func(c clinic) []any { return []any{c.other.ID} }),
+		},
+	}
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		profile := "postgres"
+		if s.Embedded() {
+			profile = "sqlite"
+		}
+		for _, b := range cases {
+			t.Run(b.what, func(t *testing.T) {
+				t.Parallel()
+				s := storetest.Open(t, profile)
+				c := newClinic(t, s)
+				for _, statement := range b.statement(c) {
+					storetest.Exec(t, s, statement)
+				}
+				r := ok(s.Doctor(t.Context()))(t)
+				if r.OK {
+					t.Fatal("the doctor finds nothing")
+				}
+				i := slices.IndexFunc(r.Findings, func(f models.Finding) bool {
+					return f.Invariant == b.invariant && strings.Contains(f.Problem, b.problem)
+				})
+				if i < 0 {
+					t.Fatalf("the doctor finds other things only: %s", toJSON(t, r))
+				}
+				f := r.Findings[i]
+				if len(f.IDs) == 0 || f.More || f.Mend == "" || (b.id(c) != "" && !slices.Contains(f.IDs, b.id(c))) {
+					t.Errorf("finding %s, want one about %q", toJSON(t, f), b.id(c))
+				}
+			})
+		}
+	})
+}
+
+func TestDoctorBoundsItsReport(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		old := time.Now().UTC().Add(-time.Hour)
+		for range 101 {
+			jobRow(t, s, "due", old, nil, `{}`)
+		}
+		r := ok(s.Doctor(t.Context()))(t)
+		if len(r.Findings) != 1 || r.Findings[0].Invariant != 5 || len(r.Findings[0].IDs) != 100 || !r.Findings[0].More {
+			t.Errorf("report with %d findings", len(r.Findings))
+		}
+	})
+}
+
+func TestDoctorLeavesLateJobsAlone(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		storetest.PaidOrder(t, s, shop.Test, "editor", 1)
+		// A retry in hours has its alarm in hours, which is as it should be; so has a job that runs its lease.
+		far := storetest.Jobs(t, s, jobs.KindSendEmail)[0]
+		if _, err := s.Fail(t.Context(), take(t, s, far), jobs.RetryAfter(errTest, 20*time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		take(t, s, storetest.Jobs(t, s, jobs.KindFulfil)[0])
+		if r := ok(s.Doctor(t.Context()))(t); !r.OK {
+			t.Errorf("doctor: %s", toJSON(t, r))
+		}
+	})
+}

@@ -1,0 +1,140 @@
+package models_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/models"
+	"github.com/purser-dev/purser/models/storetest"
+)
+
+// jobRow inserts a job that was made and finished at given times.
+func jobRow(t *testing.T, s *models.Store, state string, made time.Time, finished any, args string) string {
+	t.Helper()
+	id := uuid.Must(uuid.NewV7())
+	for i := range 6 {
+		id[i] = byte(made.UnixMilli() >> (40 - 8*i))
+	}
+	storetest.Exec(t, s, `INSERT INTO jobs (id, kind, args, state, max_attempts, run_at, alarm_at, created_at, finished_at) VALUES ($1, 'item.fulfil', $2, $3, 8, $4, $4, $4, $5)`,
+		id.String(), args, state, made, finished)
+	return id.String()
+}
+
+func TestSweepJobs(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		ago := func(d time.Duration) time.Time { return now.Add(-d) }
+		const day = 24 * time.Hour
+		shop := storetest.Merchant(t, s)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		item := storetest.PaidOrder(t, s, shop.Test, "editor", 1).Items[0].ID
+		failing := storetest.Jobs(t, s, jobs.KindFulfil)[0]
+		if _, err := s.Fail(t.Context(), take(t, s, failing), jobs.Permanent(errTest)); err != nil {
+			t.Fatal(err)
+		}
+		cases := []struct {
+			what  string
+			id    string
+			stays bool
+		}{
+			{"done 8 days ago", jobRow(t, s, "done", ago(9*day), ago(8*day), `{}`), false},
+			{"done 6 days ago, made long before", jobRow(t, s, "done", ago(60*day), ago(6*day), `{}`), true},
+			{"done today", jobRow(t, s, "done", ago(time.Hour), ago(time.Minute), `{}`), true},
+			{"due for 100 days", jobRow(t, s, "due", ago(100*day), nil, `{}`), true},
+			{"running for 100 days", jobRow(t, s, "running", ago(100*day), nil, `{}`), true},
+			{"dead for 89 days", jobRow(t, s, "dead", ago(95*day), ago(89*day), `{}`), true},
+			{"dead for 91 days", jobRow(t, s, "dead", ago(95*day), ago(91*day), `{}`), false},
+			{"cancelled 91 days ago", jobRow(t, s, "cancelled", ago(95*day), ago(91*day), `{}`), false},
+			{"dead for 91 days, of an item that waits for a retry", jobRow(t, s, "dead", ago(95*day), ago(91*day), fmt.Sprintf(`{"item":%q}`, item)), true},
+		}
+		before := storetest.Count(t, s, `SELECT COUNT(*) FROM jobs`)
+		for round := range 2 {
+			swept := ok(s.SweepAt(t.Context(), now))(t)
+			if want := []int64{3, 0}[round]; swept.Jobs != want {
+				t.Errorf("sweep %d deleted %d jobs, want %d", round+1, swept.Jobs, want)
+			}
+			for _, c := range cases {
+				if n := storetest.Count(t, s, `SELECT COUNT(*) FROM jobs WHERE id = $1`, c.id); (n == 1) != c.stays {
+					t.Errorf("%s: stays %t, want %t", c.what, n == 1, c.stays)
+				}
+			}
+		}
+		if after := storetest.Count(t, s, `SELECT COUNT(*) FROM jobs`); after != before-3 {
+			t.Errorf("%d jobs are left of %d", after, before)
+		}
+	})
+}
+
+func TestSweepTicks(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		now := time.Now().UTC()
+		kind := ok(jobs.KindOf(jobs.KindRemind))(t)
+		for _, d := range []time.Duration{3 * time.Hour, 2 * time.Hour, 0} {
+			if err := s.StageTick(t.Context(), kind, now.Add(-d)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ticks := storetest.Jobs(t, s, jobs.KindRemind)
+		for _, i := range []int{0, 2} {
+			if err := s.Keep(t.Context(), take(t, s, ticks[i])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := ok(s.SweepAt(t.Context(), now))(t).Jobs; n != 1 {
+			t.Errorf("%d ticks deleted, want the one that was done long ago", n)
+		}
+		if left := storetest.Jobs(t, s, jobs.KindRemind); len(left) != 2 || left[0].ID != ticks[1].ID || left[1].ID != ticks[2].ID {
+			t.Errorf("left are %+v", left)
+		}
+		// A tick of the present period is still known, so it is not staged twice.
+		if err := s.StageTick(t.Context(), kind, now); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(storetest.Jobs(t, s, jobs.KindRemind)); n != 2 {
+			t.Errorf("%d ticks, want 2", n)
+		}
+	})
+}
+
+func TestSweepInBatches(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		old := now.Add(-48 * time.Hour)
+		// More than two batches, in one statement for each profile.
+		numbers := `generate_series(1, 10500) AS n`
+		if s.Embedded() {
+			numbers = `(WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < 10500) SELECT n FROM c)`
+		}
+		storetest.Exec(t, s, `INSERT INTO idempotency_keys (id, merchant_id, test, method, path, key, request_hash, owner, lease_until, created_at)
+			SELECT 'idk_' || n, 'm', true, 'POST', '/', 'k' || n, '', '', $1, $1 FROM `+numbers, old)
+		storetest.Exec(t, s, `UPDATE idempotency_keys SET created_at = $1 WHERE id = 'idk_7'`, now.Add(-time.Hour))
+		swept := ok(s.SweepAt(t.Context(), now))(t)
+		if swept.IdempotencyKeys != 10499 || storetest.Count(t, s, `SELECT COUNT(*) FROM idempotency_keys WHERE id = 'idk_7'`) != 1 {
+			t.Errorf("swept %+v", swept)
+		}
+	})
+}
+
+func TestSweepSessions(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		ok(s.CreateOperator(t.Context(), "root@example.com", models.RoleAdmin, password))(t)
+		token, _, err := s.SignInOperator(t.Context(), "root@example.com", password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := ok(s.SweepAt(t.Context(), time.Now().Add(models.SessionLifetime-time.Minute)))(t).Sessions; n != 0 {
+			t.Errorf("%d sessions deleted before their end", n)
+		}
+		if err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ok(s.SessionAccount(t.Context(), token))(t)
+		if n := ok(s.SweepAt(t.Context(), time.Now().Add(models.SessionLifetime+time.Minute)))(t).Sessions; n != 1 {
+			t.Errorf("%d sessions deleted after their end, want 1", n)
+		}
+	})
+}
