@@ -43,7 +43,7 @@ type Job struct {
 	RunAt time.Time
 	// AlarmAt is when the relay looks after the job: behind RunAt while it is due, the end of the lease while it runs.
 	AlarmAt time.Time
-	// Alarms counts alarms since the last claim; each doubles the pause until the next.
+	// Alarms counts alarms since the last claim or epoch; each doubles the pause until the next.
 	Alarms     int
 	CreatedAt  time.Time
 	FinishedAt *time.Time // set on done, dead and cancelled

@@ -11,6 +11,10 @@ import (
 // relayBatch bounds one transaction of the relay.
 const relayBatch = 500
 
+// oldAlarms is how many alarms in a row a waiting job may meet conflicts with its own task: a day of them, as they come every half minute
+// in the end.
+var oldAlarms = int(24 * time.Hour / jobs.AlarmAfter(1000))
+
 // Alarm is a promise whose alarm went off and which is to be handed over again.
 type Alarm struct {
 	jobs.Handover
@@ -86,7 +90,7 @@ func (t *tx) alarm(j *Job) (Alarm, error) {
 		j.Epoch++
 		j.RunAt = t.now
 	}
-	return Alarm{Handover: j.handover(), Queue: kind.Queue, Old: t.now.Sub(j.RunAt) > 24*time.Hour}, nil
+	return Alarm{Handover: j.handover(), Queue: kind.Queue, Old: j.Alarms >= oldAlarms}, nil
 }
 
 // wind winds the alarms of locked jobs up, and makes those due again that are running and have attempts left.
@@ -127,9 +131,10 @@ func (s *Store) bury(ctx context.Context, lost *Job) error {
 }
 
 // RaiseEpoch makes a new copy of a due job the current one, after Redis turned out not to have the old one. It returns the
-// handover of the new copy, or false if the job is no longer due in that epoch.
+// handover of the new copy, or false if the job is no longer due in that epoch. The count of alarms begins anew, so that a job which
+// waits for days does not get a new copy with every alarm.
 func (s *Store) RaiseEpoch(ctx context.Context, h jobs.Handover) (jobs.Handover, bool, error) {
-	res := s.claims.WithContext(ctx).Exec(`UPDATE jobs SET epoch = epoch + 1 WHERE id = ? AND state = 'due' AND epoch = ?`, h.JobID, h.Epoch)
+	res := s.claims.WithContext(ctx).Exec(`UPDATE jobs SET epoch = epoch + 1, alarms = 0 WHERE id = ? AND state = 'due' AND epoch = ?`, h.JobID, h.Epoch)
 	h.Epoch++
 	return h, res.RowsAffected == 1, res.Error
 }
