@@ -22,9 +22,9 @@ const (
 	OutcomeFailed    Outcome = "failed" // will be tried again
 	OutcomeDead      Outcome = "dead"
 	OutcomeGivenBack Outcome = "given_back"
-	OutcomeSkipped   Outcome = "skipped" // somebody else has or had the job
-	OutcomeFenced    Outcome = "fenced"  // the result came after the claim was given up
-	OutcomeUnwritten Outcome = "unwritten"
+	OutcomeSkipped   Outcome = "skipped"   // somebody else has or had the job
+	OutcomeFenced    Outcome = "fenced"    // the result came after the claim was given up
+	OutcomeUnwritten Outcome = "unwritten" // the database did not take the result; the job is done again after its lease
 )
 
 // result is what a performer returns: how its success is to be written, or the error and how that is.
@@ -64,11 +64,17 @@ func (e *retryError) Unwrap() error { return e.err }
 
 const storePause = 2 * time.Second // before a task is taken up again whose job could not be claimed
 
+// retryDelay is how long Asynq waits: as long as the row. It keeps whole seconds, cut off, so they are rounded up. Errors of Asynq's own
+// say nothing about the row; the worker that takes the task up again will find out.
 func retryDelay(_ int, err error, _ *asynq.Task) time.Duration {
+	delay := storePause
 	if r, ok := errors.AsType[*retryError](err); ok {
-		return r.delay
+		delay = r.delay
 	}
-	return storePause
+	if delay > 0 {
+		delay += time.Second - 1
+	}
+	return delay
 }
 
 func isFailure(err error) bool {
@@ -76,10 +82,18 @@ func isFailure(err error) bool {
 	return !ok || r.counted
 }
 
-// process is one task: a tick, or one attempt at a promise.
-func (w *Worker) process(ctx context.Context, task *asynq.Task) error {
+// process is one task: a tick, or one attempt at a promise. A panic in it, outside the performer, leaves the job to its lease.
+func (w *Worker) process(ctx context.Context, task *asynq.Task) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			// Asynq would recover too, but it would print what the panic says, which may be a customer's.
+			w.logPanic(p, "task", task.Type())
+			err = &retryError{err: errPanic, delay: storePause}
+		}
+	}()
 	if kind, ok := jobs.KindOfTick(task.Type()); ok {
-		return w.tick(ctx, kind)
+		w.tick(ctx, kind)
+		return nil
 	}
 	kind, err := jobs.KindOf(task.Type())
 	if err != nil {
@@ -94,7 +108,7 @@ func (w *Worker) process(ctx context.Context, task *asynq.Task) error {
 	if err != nil {
 		// Not counted: nobody has tried the job. Its text may name the database's address, so it stays out of Redis.
 		w.Log.Warn("job not claimed; the database does not answer", "job", jobID, "kind", kind.Name, "err", err)
-		return &retryError{err: errors.New("the database does not answer"), delay: storePause}
+		return &retryError{err: errNoDatabase, delay: storePause}
 	}
 	if claim == nil {
 		w.observe(kind.Name, OutcomeSkipped, 0)
@@ -104,6 +118,15 @@ func (w *Worker) process(ctx context.Context, task *asynq.Task) error {
 	outcome, err := w.attempt(ctx, claim)
 	w.observe(kind.Name, outcome, time.Since(start))
 	return err
+}
+
+var (
+	errNoDatabase = errors.New("the database does not answer")
+	errPanic      = errors.New("the job panicked; the worker's log has the stack")
+)
+
+func (w *Worker) logPanic(p any, args ...any) {
+	w.Log.Error("a job panicked", append(args, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))...)
 }
 
 func (w *Worker) claim(ctx context.Context, id string, epoch int, kind jobs.Kind) (*models.Claim, error) {
@@ -138,11 +161,16 @@ func (w *Worker) attempt(ctx context.Context, c *models.Claim) (Outcome, error) 
 		}
 		r = failed(fmt.Errorf("the result was refused: %w", err))
 	}
-	if ctx.Err() != nil && context.Cause(ctx) == errShutdown {
+	if w.base.Err() != nil {
 		if err := write(writing, func(ctx context.Context) error { return w.Store.GiveBack(ctx, c) }); err != nil {
 			log.Warn("job not given back; its lease will end", "err", err)
 		}
 		return OutcomeGivenBack, &retryError{err: errShutdown}
+	}
+	if models.Unavailable(r.err) {
+		// Its text may name the database's address, and what we pass on is kept in Redis.
+		log.Warn("the database did not answer", "err", r.err)
+		r.err = errNoDatabase
 	}
 	if r.fail == nil {
 		r.fail = func(ctx context.Context, err error) (models.Verdict, error) { return w.Store.Fail(ctx, c, err) }
@@ -187,10 +215,12 @@ func write(ctx context.Context, fn func(context.Context) error) error {
 func (w *Worker) perform(ctx context.Context, c *models.Claim) (r result) {
 	ctx, cancel := context.WithTimeout(ctx, c.Kind.Timeout)
 	defer cancel()
+	// Not by Asynq's own base context: when that ends, Asynq writes its own failure and does not wait for ours.
+	defer context.AfterFunc(w.base, cancel)()
 	defer func() {
 		if p := recover(); p != nil {
-			w.Log.Error("a job panicked", "job", c.JobID, "kind", c.Kind.Name, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			r = failed(errors.New("the job panicked; the worker's log has the stack"))
+			w.logPanic(p, "job", c.JobID, "kind", c.Kind.Name)
+			r = failed(errPanic)
 		}
 	}()
 	perform, ok := performers[c.Kind.Name]
@@ -201,13 +231,18 @@ func (w *Worker) perform(ctx context.Context, c *models.Claim) (r result) {
 }
 
 // tick stages the periodic job of the present period if there is anything for it to do. Safe to repeat because the job is
-// unique for its kind and period.
-func (w *Worker) tick(ctx context.Context, kind jobs.Kind) error {
+// unique for its kind and period. It fails by a line in the log only: the next tick makes good a lost one, and Asynq would keep it for
+// operators to see.
+func (w *Worker) tick(ctx context.Context, kind jobs.Kind) {
+	ctx, cancel := context.WithTimeout(ctx, jobs.TickTimeout)
+	defer cancel()
 	due, err := w.Store.Due(ctx, kind)
-	if err != nil || !due {
-		return err
+	if err == nil && due {
+		err = w.Store.StageTick(ctx, kind, time.Now())
 	}
-	return w.Store.StageTick(ctx, kind, time.Now())
+	if err != nil {
+		w.Log.Warn("a tick was lost; the next one makes it good", "kind", kind.Name, "err", err)
+	}
 }
 
 // keepNothing is the result of a job whose work turned out to be done already.

@@ -33,7 +33,7 @@ type Config struct {
 	Gateways map[string]payment.Gateway
 	// PublicURL is the base of the links in notices to merchants.
 	PublicURL string
-	// ShutdownTimeout is how long Shutdown lets jobs finish before it gives them back.
+	// ShutdownTimeout is how long Shutdown lets jobs finish before it gives them back; zero means 30 s.
 	ShutdownTimeout time.Duration
 	Log             *slog.Logger
 	// Observe, if set, is told of every attempt that ended: for the metrics.
@@ -46,23 +46,25 @@ type Worker struct {
 	servers  []*asynq.Server
 	client   redis.UniversalClient
 	base     context.Context // ends when jobs have to be given back
-	giveBack context.CancelCauseFunc
+	giveBack context.CancelFunc
 	stop     context.CancelFunc
 	upkeep   sync.WaitGroup
 }
 
-// errShutdown is the cause that ends an attempt's context when it has to be given back.
 var errShutdown = errors.New("the worker is shutting down")
 
 const (
 	taskCheckInterval    = 50 * time.Millisecond  // Asynq polls an empty queue every second otherwise
 	delayedCheckInterval = 200 * time.Millisecond // and its retry and scheduled sets every five
-	giveBackTime         = 4 * time.Second        // kept from the shutdown's time for giving jobs back
+	giveBackTime         = 4 * time.Second        // kept from the shutdown's time for giving jobs back, but at most half of it
 )
 
 // NewWorker makes a worker; Start lets it begin.
 func NewWorker(c Config) (*Worker, error) {
 	w := &Worker{Config: c}
+	if w.ShutdownTimeout <= 0 {
+		w.ShutdownTimeout = 30 * time.Second
+	}
 	if len(w.Queues) == 0 {
 		w.Queues = map[jobs.Queue]int{}
 		for _, q := range jobs.Queues {
@@ -71,12 +73,15 @@ func NewWorker(c Config) (*Worker, error) {
 	}
 	total := 0
 	for name, weight := range w.Queues {
+		if _, err := jobs.QueueByName(string(name)); err != nil {
+			return nil, fmt.Errorf("handlers: %w", err)
+		}
 		if weight < 1 {
 			return nil, fmt.Errorf("handlers: queue %s has weight %d", name, weight)
 		}
 		total += weight
 	}
-	w.base, w.giveBack = context.WithCancelCause(context.Background())
+	w.base, w.giveBack = context.WithCancel(context.Background())
 	for _, q := range jobs.Queues {
 		weight, ok := w.Queues[q.Name]
 		if !ok {
@@ -85,12 +90,11 @@ func NewWorker(c Config) (*Worker, error) {
 		w.servers = append(w.servers, asynq.NewServer(c.Redis, asynq.Config{
 			Concurrency:              max(c.Concurrency*weight/total, 1),
 			Queues:                   map[string]int{string(q.Name): 1},
-			BaseContext:              func() context.Context { return w.base },
 			TaskCheckInterval:        taskCheckInterval,
 			DelayedTaskCheckInterval: delayedCheckInterval,
 			RetryDelayFunc:           retryDelay,
 			IsFailure:                isFailure,
-			ShutdownTimeout:          c.ShutdownTimeout,
+			ShutdownTimeout:          w.ShutdownTimeout,
 			Logger:                   asynqLog{c.Log},
 			LogLevel:                 asynq.WarnLevel,
 		}))
@@ -118,17 +122,15 @@ func (w *Worker) Start() error {
 // Shutdown takes no new jobs, lets those under way finish, and gives back those that have not when the shutdown timeout is nearly
 // over. It returns when every goroutine of the worker has ended.
 func (w *Worker) Shutdown() {
-	for _, s := range w.servers {
-		s.Stop()
-	}
-	timer := time.AfterFunc(max(w.ShutdownTimeout-giveBackTime, 0), func() { w.giveBack(errShutdown) })
+	timer := time.AfterFunc(w.ShutdownTimeout-min(giveBackTime, w.ShutdownTimeout/2), w.giveBack)
+	defer timer.Stop()
+	// All at once: each may have to wait for an answer of Redis before it stops.
 	var all sync.WaitGroup
 	for _, s := range w.servers {
 		all.Go(s.Shutdown)
 	}
 	all.Wait()
-	timer.Stop()
-	w.giveBack(errShutdown)
+	w.giveBack()
 	w.stop()
 	w.upkeep.Wait()
 	_ = w.client.Close()

@@ -73,19 +73,19 @@ func KindOfTick(taskType string) (Kind, bool) {
 }
 
 // TickTask is the task that stands for a tick of a periodic kind. Ticks are not promises: one that is lost is made good by the
-// next. The uniqueness lock keeps them from piling up while no worker runs; it expires, so a worker that died with a tick in
-// hand holds up the following ones by tickLock at most.
+// next. The uniqueness lock keeps them from piling up while no worker runs: two a minute wait then. It expires, because a worker that
+// died with a tick in hand must not hold up the following ones for longer.
 func TickTask(kind Kind) (*asynq.Task, []asynq.Option) {
 	return asynq.NewTask(TickType(kind.Name), nil), []asynq.Option{
 		asynq.Queue(string(Maintenance)),
-		asynq.MaxRetry(0),
-		asynq.Timeout(tickTimeout),
+		asynq.MaxRetry(rowDecides), // Asynq would archive the tick of a worker that died, for an operator who has nothing to do there
+		asynq.Timeout(TickTimeout+writeMargin),
 		asynq.Retention(0),
 		asynq.Unique(tickLock),
 	}
 }
 
-const (
-	tickLock    = 10 * time.Second
-	tickTimeout = 8 * time.Second
-)
+const tickLock = 30 * time.Second
+
+// TickTimeout bounds the work on one tick.
+const TickTimeout = 5 * time.Second

@@ -149,7 +149,8 @@ func (s *Store) openSQLite(ctx context.Context, o Options) error {
 func unavailableCause(err error) bool {
 	var network *net.OpError
 	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
-		strings.Contains(err.Error(), "failed to connect") || strings.Contains(err.Error(), "unexpected EOF")
+		strings.Contains(err.Error(), "failed to connect") || strings.Contains(err.Error(), "unexpected EOF") ||
+		strings.Contains(err.Error(), "SQLITE_BUSY") || strings.Contains(err.Error(), "SQLITE_FULL")
 }
 
 // nextOrderNumber draws the number of a new order: A and ten digits, rising, with gaps.

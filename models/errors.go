@@ -107,15 +107,23 @@ func isUnique(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
 }
 
-// Unavailable reports whether err means that the database cannot be reached or is shutting down, so that the caller had
-// better come back later.
+// Unavailable reports whether err means that the database cannot be reached, is shutting down or full, or gave this transaction up in
+// favour of others, so that the same call may well succeed later.
 func Unavailable(err error) bool {
 	if err == nil {
 		return false
 	}
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
-		return strings.HasPrefix(pg.Code, "57P") || strings.HasPrefix(pg.Code, "08") || pg.Code == "53300"
+		switch pg.Code {
+		case "40001", "40P01": // serialization failure, deadlock
+			return true
+		}
+		switch pg.Code[:min(len(pg.Code), 2)] {
+		case "08", "53": // connection, resources
+			return true
+		}
+		return strings.HasPrefix(pg.Code, "57P") // shutting down, starting up
 	}
 	return unavailableCause(err)
 }

@@ -3,6 +3,7 @@ package scheduler
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -24,9 +25,17 @@ const (
 func (s *Scheduler) relay(ctx context.Context) {
 	tick := time.NewTicker(relayInterval)
 	defer tick.Stop()
+	said := "" // one line when it stops working and one when it works again, not one a second
 	for {
-		if err := s.round(ctx); err != nil && ctx.Err() == nil {
+		err := s.round(ctx)
+		switch {
+		case ctx.Err() != nil:
+		case err == nil && said != "":
+			s.Log.Info("the relay works again")
+			said = ""
+		case err != nil && err.Error() != said:
 			s.Log.Warn("the relay could not complete its round", "err", err)
+			said = err.Error()
 		}
 		select {
 		case <-ctx.Done():
@@ -45,7 +54,7 @@ func (s *Scheduler) round(ctx context.Context) error {
 	err := s.client.Ping(ping).Err()
 	done()
 	if err != nil {
-		return errors.New("redis does not answer") // its own error may name the address with its password
+		return fmt.Errorf("redis does not answer: %w", err)
 	}
 	for {
 		alarms, more, err := s.Store.TakeAlarms(ctx)
@@ -104,8 +113,10 @@ func (s *Scheduler) handOverOne(ctx context.Context, a models.Alarm) error {
 		s.relayed.Add(1)
 		return nil
 	}
-	if !a.Old && s.holds(a) {
-		return nil
+	if !a.Old {
+		if held, err := s.holds(a); held || err != nil {
+			return err
+		}
 	}
 	h, raised, err := s.Store.RaiseEpoch(ctx, a.Handover)
 	if err != nil || !raised {
@@ -117,15 +128,20 @@ func (s *Scheduler) handOverOne(ctx context.Context, a models.Alarm) error {
 }
 
 // holds reports whether Redis has the task where a worker will find it.
-func (s *Scheduler) holds(a models.Alarm) bool {
+func (s *Scheduler) holds(a models.Alarm) (bool, error) {
 	info, err := s.inspector.GetTaskInfo(string(a.Queue), jobs.TaskID(a.JobID, a.Epoch))
-	if err != nil {
-		return false
+	switch {
+	case errors.Is(err, asynq.ErrTaskNotFound):
+		return false, nil
+	case errors.Is(err, asynq.ErrQueueNotFound):
+		return true, nil // it was not registered again yet; that the task is there, the conflict has told
+	case err != nil:
+		return false, err // nothing is known: an epoch for each job that waits would flood a Redis which has trouble already
 	}
 	switch info.State {
 	case asynq.TaskStatePending, asynq.TaskStateRetry, asynq.TaskStateScheduled, asynq.TaskStateAggregating:
-		return true
+		return true, nil
 	}
 	// Active: its worker lost it before it could claim the job. Archived or completed: it will not be taken again.
-	return false
+	return false, nil
 }
