@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -101,7 +102,7 @@ func (s *Store) createAccount(ctx context.Context, merchantID *string, email, ro
 	if !validEmail(email) {
 		bad.add("email", "must be an email address")
 	}
-	if !oneOf(role, roles) {
+	if !slices.Contains(roles, role) {
 		bad.add("role", "must be one of %s", strings.Join(roles, ", "))
 	}
 	if n := utf8.RuneCountInString(password); n < minPassword || n > maxPassword {
@@ -130,12 +131,3 @@ func (s *Store) createAccount(ctx context.Context, merchantID *string, email, ro
 }
 
 func normalEmail(s string) string { return strings.ToLower(strings.TrimSpace(s)) }
-
-func oneOf(s string, allowed []string) bool {
-	for _, a := range allowed {
-		if s == a {
-			return true
-		}
-	}
-	return false
-}

@@ -3,6 +3,7 @@ package models_test
 import (
 	"encoding/json"
 	"errors"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -71,6 +72,17 @@ func toJSON(t *testing.T, v any) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// wantMembers checks the members of a JSON object that want has.
+func wantMembers(t *testing.T, what string, got any, want string) {
+	t.Helper()
+	all := decode[map[string]any](t, toJSON(t, got))
+	for name, value := range decode[map[string]any](t, want) {
+		if !reflect.DeepEqual(all[name], value) {
+			t.Errorf("%s: %s is %s, want %s", what, name, toJSON(t, all[name]), toJSON(t, value))
+		}
+	}
 }
 
 // race runs fn n times at once and returns the errors.

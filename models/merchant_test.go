@@ -111,9 +111,7 @@ func TestSettings(t *testing.T) {
 		shop := storetest.Merchant(t, s)
 		const defaults = `{"reminders":{"online":["1h","48h"],"offline":["0s","144h","312h"]},"delete_unpaid_after":"2160h","anonymize_after":null,` +
 			`"refund_approval":"auto","support_email":"","support_url":"","live":false}`
-		if got := toJSON(t, ok(s.Settings(t.Context(), shop.ID))(t)); got != defaults {
-			t.Errorf("default settings\n got %s\nwant %s", got, defaults)
-		}
+		wantMembers(t, "default settings", ok(s.Settings(t.Context(), shop.ID))(t), defaults)
 		for _, c := range []struct{ patch, want string }{
 			{`{}`, defaults},
 			{
@@ -129,12 +127,8 @@ func TestSettings(t *testing.T) {
 			{`{"reminders":null,"delete_unpaid_after":null,"anonymize_after":null,"refund_approval":null,"support_url":null}`, defaults},
 		} {
 			v := ok(s.UpdateSettings(t.Context(), shop.Test, decode[models.SettingsPatch](t, c.patch)))(t)
-			if got := toJSON(t, v); got != c.want {
-				t.Errorf("after %s\n got %s\nwant %s", c.patch, got, c.want)
-			}
-			if got := toJSON(t, ok(s.Settings(t.Context(), shop.ID))(t)); got != c.want {
-				t.Errorf("stored after %s\n got %s\nwant %s", c.patch, got, c.want)
-			}
+			wantMembers(t, "settings after "+c.patch, v, c.want)
+			wantMembers(t, "stored settings after "+c.patch, ok(s.Settings(t.Context(), shop.ID))(t), c.want)
 		}
 	})
 }

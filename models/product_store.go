@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"regexp"
+	"slices"
 	"strings"
 
 	"gorm.io/gorm"
@@ -207,7 +208,7 @@ func (p *Product) check() error {
 	}
 	checkText(&bad, "name", p.Name, 200)
 	checkText(&bad, "description", p.Description, maxDescription)
-	if !oneOf(p.LicenseMethod, licenseMethods) {
+	if !slices.Contains(licenseMethods, p.LicenseMethod) {
 		bad.add("license_method", "must be one of %s", strings.Join(licenseMethods, ", "))
 	}
 	if p.LicensePer != "unit" && p.LicensePer != "item" {

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -152,9 +153,7 @@ func (l *timeline) deliveries(sent []Delivery, eventType map[string]string) erro
 
 func (l *timeline) attempt(a DeliveryAttempt, delivery map[string]any) {
 	detail := map[string]any{"attempt": a.Attempt, "duration_ms": a.DurationMs, "response_status": a.ResponseStatus}
-	for k, v := range delivery {
-		detail[k] = v
-	}
+	maps.Copy(detail, delivery)
 	outcome := "was not answered"
 	if a.ResponseStatus != nil {
 		outcome = "was answered with " + strconv.Itoa(*a.ResponseStatus)

@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"database/sql"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -163,9 +164,8 @@ func (m *sharedTemplate) make(address string) error {
 	if err != nil {
 		return err
 	}
-	defer s.Close()
 	_, err = s.Migrate(ctx)
-	return err
+	return errors.Join(err, s.Close())
 }
 
 func (m *sharedTemplate) drop() {
