@@ -18,7 +18,10 @@ var requestExamples = map[string]string{
 		"customer":{"email":"ada@example.com","first_name":"Ada","last_name":"Byron","type":"individual","country":"GB"},
 		"items":[{"product":"editor-pro","quantity":2}],"payment_method":"card","consents":{"terms":true,"personal_data":true},
 		"return_url":"https://shop.example/thanks","metadata":{"campaign":"x"}}`,
-	"createPayment": `{"method":"card","card":{"number":"4242424242424242","exp_month":12,"exp_year":2030,"cvc":"123"}}`,
+	"createPayment":         `{"method":"card","card":{"number":"4242424242424242","exp_month":12,"exp_year":2030,"cvc":"123"}}`,
+	"updateProduct":         `{"name":"Editor Pro 2","prices":[{"currency":"EUR","amount":5900},{"currency":"USD","amount":6400}],"license":{"email_text":null}}`,
+	"updateSettings":        `{"reminders":{"online":["1h","48h"]},"delete_unpaid_after":"720h","support_email":"help@shop.example"}`,
+	"updateWebhookEndpoint": `{"events":["payment.succeeded","product.*"],"description":null}`,
 }
 
 // commonExamples are the values of fields that have no example of their own, by name.

@@ -8,9 +8,9 @@ import (
 	"github.com/purser-dev/purser/models"
 )
 
-// SettingsAnswer is a merchant's settings.
-type SettingsAnswer struct {
-	Reminders         RemindersAnswer `json:"reminders" doc:"When a customer who has not paid is reminded, counted from the order's creation."`
+// Settings is a merchant's settings.
+type Settings struct {
+	Reminders         Reminders `json:"reminders" doc:"When a customer who has not paid is reminded, counted from the order's creation."`
 	DeleteUnpaidAfter pause           `json:"delete_unpaid_after" doc:"When an unpaid order is deleted, counted from its creation."`
 	AnonymizeAfter    *pause          `json:"anonymize_after" nullable:"true" doc:"When the personal data of a deleted order is removed, counted from its deletion; null for never."`
 	RefundApproval    string          `json:"refund_approval" enum:"auto,owner" doc:"owner: an owner of the merchant's has to approve each refund."`
@@ -19,8 +19,8 @@ type SettingsAnswer struct {
 	Live              bool            `json:"live" doc:"Whether the merchant's hosted pages make live orders."`
 }
 
-// RemindersAnswer is the reminders of each class of payment methods.
-type RemindersAnswer struct {
+// Reminders is the reminders of each class of payment methods.
+type Reminders struct {
 	Online  []pause `json:"online"`
 	Offline []pause `json:"offline"`
 }
@@ -58,14 +58,14 @@ func pauses(durations []models.Duration) []pause {
 	return out
 }
 
-type settingsOutput struct{ Body SettingsAnswer }
+type settingsOutput struct{ Body Settings }
 
 func answerSettings(v *models.SettingsView, err error) (*settingsOutput, error) {
 	if err != nil {
 		return nil, problem(err)
 	}
-	a := SettingsAnswer{
-		Reminders:         RemindersAnswer{Online: pauses(v.Reminders.Online), Offline: pauses(v.Reminders.Offline)},
+	a := Settings{
+		Reminders:         Reminders{Online: pauses(v.Reminders.Online), Offline: pauses(v.Reminders.Offline)},
 		DeleteUnpaidAfter: pause{v.DeleteUnpaidAfter}, RefundApproval: v.RefundApproval, SupportEmail: v.SupportEmail, SupportURL: v.SupportURL,
 		Live: v.Live,
 	}

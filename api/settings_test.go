@@ -1,7 +1,6 @@
 package api
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/purser-dev/purser/models"
@@ -59,17 +58,5 @@ func TestSettingsOfALiveMerchant(t *testing.T) {
 		wantMember(t, d.askAs(t, d.shop.LiveKey, patch, settingsPath, `{"delete_unpaid_after":"1h"}`).ok(t, 200), `"1h"`, "delete_unpaid_after")
 		// Both modes have the same settings.
 		wantMember(t, d.ask(t, get, settingsPath, nil).ok(t, 200), `"1h"`, "delete_unpaid_after")
-	})
-}
-
-// What the document gives as examples and defaults is accepted.
-func TestSettingsExamples(t *testing.T) {
-	storetest.Each(t, func(t *testing.T, s *models.Store) {
-		d := newCatalogue(t, s)
-		example, err := json.Marshal(d.api.OpenAPI().Paths[settingsPath].Patch.RequestBody.Content[jsonType].Example)
-		if err != nil {
-			t.Fatal(err)
-		}
-		d.ask(t, patch, settingsPath, example).ok(t, 200)
 	})
 }
