@@ -49,7 +49,12 @@ func (s *Store) TakeAlarms(ctx context.Context) (alarms []Alarm, more bool, err 
 				}
 				alarms = append(alarms, a)
 			}
-			pause := max(j.RunAt.Sub(t.now), 0) + jobs.AlarmAfter(j.Alarms)
+			// The first alarm came after the first pause, so the pause behind it is the second. A new epoch begins anew.
+			pause := jobs.AlarmAfter(j.Alarms + 1)
+			if j.State == JobRunning {
+				pause = jobs.AlarmAfter(0)
+			}
+			pause += max(j.RunAt.Sub(t.now), 0)
 			pauses[pause] = append(pauses[pause], j.ID)
 		}
 		for pause, ids := range pauses {
@@ -96,7 +101,7 @@ func (t *tx) alarm(j *Job) (Alarm, error) {
 // wind winds the alarms of locked jobs up, and makes those due again that are running and have attempts left.
 func (t *tx) wind(ids []string, pause time.Duration) error {
 	const again = `CASE WHEN state = 'running' AND attempts < max_attempts THEN `
-	return t.Exec(`UPDATE jobs SET alarms = alarms + 1, alarm_at = ?, epoch = `+again+`epoch + 1 ELSE epoch END,
+	return t.Exec(`UPDATE jobs SET alarms = CASE WHEN state = 'due' THEN alarms + 1 ELSE 0 END, alarm_at = ?, epoch = `+again+`epoch + 1 ELSE epoch END,
 		run_at = `+again+`? ELSE run_at END, state = `+again+`'due' ELSE state END WHERE id IN ?`,
 		t.s.dialect.after(t.s, pause), t.now, ids).Error
 }
