@@ -266,3 +266,13 @@ func (d *door) count(t testing.TB, table string) int {
 	t.Helper()
 	return storetest.Count(t, d.store, "SELECT COUNT(*) FROM "+table)
 }
+
+// routeAt is the row of routes.go for a method and a path of the router's.
+func routeAt(method, path string) *route {
+	for i := range routes {
+		if routes[i].method == method && routerPath(routes[i].path) == path {
+			return &routes[i]
+		}
+	}
+	panic("api: " + method + " " + path + " is not in routes.go")
+}

@@ -60,10 +60,10 @@ func TestCheckJSONKeepsValues(t *testing.T) {
 	for body, want := range map[string]string{
 		`{}`:     `{}`,
 		" [ ]\n": " [ ]\n",
-		`{"a":2.0,"b":[2e0, 20E-1,-0.0],"c":9007199254740993}`: `{"a":2,"b":[2, 2,0],"c":9007199254740993}`,
-		`{"a":2.5,"b":1e300,"c":"1e3"}`:                        `{"a":2.5,"b":1e300,"c":"1e3"}`,
-		`{"a":{},"b":[],"c":[{},[]],"d":null,"e":true,"f":false}`: `{"a":{},"b":[],"c":[{},[]],"d":null,"e":true,"f":false}`,
-		`{"q\"\\":"a\\\"b\n","u":"\ud83d\ude00"}`:                 `{"q\"\\":"a\\\"b\n","u":"\ud83d\ude00"}`,
+		`{"a":2.0,"b":[2e0, 20E-1,-0.0],"c":9007199254740993}`:        `{"a":2,"b":[2, 2,0],"c":9007199254740993}`,
+		`{"a":2.5,"b":1e300,"c":"1e3"}`:                               `{"a":2.5,"b":1e300,"c":"1e3"}`,
+		`{"a":{},"b":[],"c":[{},[]],"d":null,"e":true,"f":false}`:     `{"a":{},"b":[],"c":[{},[]],"d":null,"e":true,"f":false}`,
+		`{"q\"\\":"a\\\"b\n","u":"\ud83d\ude00"}`:                     `{"q\"\\":"a\\\"b\n","u":"\ud83d\ude00"}`,
 		strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth): strings.Repeat("[", maxDepth) + strings.Repeat("]", maxDepth),
 	} {
 		got, err := checkJSON([]byte(body))

@@ -16,11 +16,11 @@ import (
 
 // mount puts every route and page into the router, behind what guards it.
 func (s *Server) mount() error {
-	s.api = humafiber.NewWithGroup(s.app, guarded{s.app, s}, s.humaConfig())
+	s.router = &guarded{Router: s.app, s: s}
+	s.api = humafiber.NewWithGroup(s.app, s.router, s.humaConfig())
 	s.api.UseMiddleware(func(ctx huma.Context, next func(huma.Context)) { next(readContext{ctx}) })
 	for i := range routes {
-		r := &routes[i]
-		r.do(s, s.describe(r))
+		s.register(&routes[i])
 	}
 	for i := range pages {
 		p := &pages[i]
@@ -57,15 +57,22 @@ func (s *Server) add(method, path string, handlers ...fiber.Handler) {
 	}
 }
 
+// register puts one operation into the router and into the document.
+func (s *Server) register(r *route) {
+	s.router.route = r
+	r.do(s, s.describe(r))
+}
+
 // guarded is the router that Huma sees. It puts in front of each operation what its row in routes.go asks for.
 type guarded struct {
 	fiber.Router
-	s *Server
+	s     *Server
+	route *route // that is being registered
 }
 
 // Add implements fiber.Router.
-func (g guarded) Add(method, path string, handlers ...fiber.Handler) fiber.Router {
-	r := routeAt(method, path)
+func (g *guarded) Add(method, path string, handlers ...fiber.Handler) fiber.Router {
+	r := g.route
 	timeout := requestTimeout
 	if r.effect == staged {
 		timeout *= 3 // the database, somebody else, the database
@@ -82,15 +89,6 @@ func (g guarded) Add(method, path string, handlers ...fiber.Handler) fiber.Route
 	}
 	g.s.add(method, path, append(chain, handlers...)...)
 	return g
-}
-
-func routeAt(method, path string) *route {
-	for i := range routes {
-		if routes[i].method == method && routerPath(routes[i].path) == path {
-			return &routes[i]
-		}
-	}
-	panic("api: " + method + " " + path + " is not in routes.go")
 }
 
 // routerPath turns {name} into Fiber's :name.

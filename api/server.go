@@ -67,6 +67,7 @@ type Server struct {
 	public    string
 	app       *fiber.App
 	api       huma.API
+	router    *guarded
 	metrics   *metrics
 	wrongKeys *attempts             // by the address that they came from
 	redis     redis.UniversalClient // nil without Redis
@@ -126,6 +127,7 @@ func New(c Config) (*Server, error) {
 		},
 	})
 	s.app.Server().CloseOnShutdown = true
+	s.app.Server().SecureErrorLogMessage = true // its errors would quote headers, keys and all
 	s.app.Server().Handler = s.knownMethods(s.app.Handler())
 	s.app.Use(s.admit)
 	if err := s.mount(); err != nil {
