@@ -6,6 +6,7 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"strings"
@@ -149,7 +150,9 @@ func (s *Store) openSQLite(ctx context.Context, o Options) error {
 func unavailableCause(err error) bool {
 	var network *net.OpError
 	return errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) ||
-		strings.Contains(err.Error(), "failed to connect") || strings.Contains(err.Error(), "unexpected EOF") ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) ||
+		pgconn.SafeToRetry(err) || // among others pgx's "conn closed", on a connection that was cut inside a transaction
+		strings.Contains(err.Error(), "failed to connect") ||
 		strings.Contains(err.Error(), "SQLITE_BUSY") || strings.Contains(err.Error(), "SQLITE_FULL")
 }
 
