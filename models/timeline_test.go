@@ -76,8 +76,9 @@ func TestTimeline(t *testing.T) {
 			}
 		}
 		text := toJSON(t, entries)
-		for _, secret := range []string{"SECRET-KEY", "ada@", "Ada", "Byron"} {
-			if strings.Contains(strings.ToLower(text), strings.ToLower(secret)) {
+		// In capitals, because an id may have any lower-case letters in it.
+		for _, secret := range []string{"SECRET-KEY", "@", "Ada", "Byron"} {
+			if strings.Contains(text, secret) {
 				t.Errorf("the timeline shows %q", secret)
 			}
 		}
