@@ -249,7 +249,10 @@ func (t *tx) priced(sc Scope, in NewOrder, products map[string]*Product, bad *in
 		}
 		amount, ok := p.price(in.Currency)
 		if !ok {
-			bad.add("items["+itoa(i)+"].product", "the product has no price in %s", shorten(printable(in.Currency), 10))
+			// Not where something else is wrong with the product, or the currency is: one cause is one error.
+			if field := "items[" + itoa(i) + "].product"; knownCurrency(in.Currency) && !bad.has(field) {
+				bad.add(field, "the product has no price in %s", in.Currency)
+			}
 			continue
 		}
 		total := amount * int64(l.Quantity) // no overflow: MaxAmount leaves room for any quantity
