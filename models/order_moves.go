@@ -195,6 +195,10 @@ func (t *tx) markPaid(o *Order, actor, summary string) error {
 		return err
 	}
 	o.PaidAt = &t.now
+	// Of an attempt that was given up for another, say, the money may have come after all.
+	if err := t.cancelOpenPayments(o, actor); err != nil {
+		return err
+	}
 	t.note(o, "order.paid", actor, summary, nil)
 	if err := t.email(Email{Kind: EmailPaymentConfirmation, Fact: o.ID + ":payment_confirmation"}, o); err != nil {
 		return err

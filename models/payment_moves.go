@@ -184,9 +184,6 @@ func (t *tx) paymentSucceeded(o *Order, p *Payment, actor string) error {
 		return err
 	}
 	p.Applied = true
-	if err := t.cancelOpenPayments(o, actor); err != nil {
-		return err
-	}
 	return t.markPaid(o, actor, "The payment succeeded.")
 }
 
