@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gofiber/fiber/v2"
+
 	"github.com/purser-dev/purser/handlers/payment"
+	"github.com/purser-dev/purser/jobs"
 	"github.com/purser-dev/purser/models"
 	"github.com/purser-dev/purser/models/storetest"
 )
@@ -275,4 +278,16 @@ func routeAt(method, path string) *route {
 		}
 	}
 	panic("api: " + method + " " + path + " is not in routes.go")
+}
+
+type fiberCtx = fiber.Ctx
+
+// redisAt reports on the Redis at an address.
+func redisAt(t testing.TB, address string) func(*Config) {
+	t.Helper()
+	r, err := jobs.ParseRedisURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(c *Config) { c.Redis = r }
 }

@@ -29,13 +29,13 @@ type paymentOutput struct{ Body models.PaymentView }
 // that ends there leaves the payment pending, and a worker finds out what became of it. Safe to repeat under one idempotency
 // key, because both the record and the gateway know the attempt again.
 func (s *Server) createPayment(ctx context.Context, in *createPaymentInput) (*paymentOutput, error) {
-	method, gateway, err := s.gatewayFor(scope(ctx), &in.Body)
-	if err != nil {
-		return nil, err
-	}
 	o, err := s.store.Order(ctx, scope(ctx), in.ID)
 	if err != nil {
 		return nil, problem(err)
+	}
+	method, gateway, err := s.gatewayFor(scope(ctx), &in.Body)
+	if err != nil {
+		return nil, err
 	}
 	p, err := s.store.BeginPayment(ctx, scope(ctx), in.ID, models.NewPayment{
 		Method: method.Name, Gateway: gateway.Name(), Class: string(method.Class), RequestID: requestIn(ctx).claim, Actor: actor(ctx),
