@@ -72,47 +72,6 @@ func (s *Store) Body(ctx context.Context, d *Dispatch) ([]byte, error) {
 	return json.Marshal(eventBody{d.Event.ID, d.Event.Type, d.Event.CreatedAt.UTC().Format(time.RFC3339Nano), d.Event.Test, data})
 }
 
-// unmask puts an order's licence keys back where a stored event names their licences.
-func (s *Store) unmask(ctx context.Context, orderID string, data RawJSON) (RawJSON, error) {
-	var licenses []License
-	if err := s.read(ctx).Where("order_id = ?", orderID).Find(&licenses).Error; err != nil {
-		return "", err
-	}
-	keys := make(map[string]string, len(licenses))
-	for i := range licenses {
-		key, err := s.LicenseKey(&licenses[i])
-		if err != nil {
-			return "", err
-		}
-		keys[licenses[i].ID] = key
-	}
-	var tree any
-	if err := json.Unmarshal([]byte(data), &tree); err != nil {
-		return "", err
-	}
-	putKeys(tree, keys)
-	out, err := json.Marshal(tree)
-	return RawJSON(out), err
-}
-
-func putKeys(node any, keys map[string]string) {
-	switch n := node.(type) {
-	case map[string]any:
-		if id, ok := n["id"].(string); ok && hasPrefix(id, "lic") {
-			if key, ok := keys[id]; ok {
-				n["key"] = key
-			}
-		}
-		for _, child := range n {
-			putKeys(child, keys)
-		}
-	case []any:
-		for _, child := range n {
-			putKeys(child, keys)
-		}
-	}
-}
-
 // KeepDelivered records the attempt that succeeded.
 func (s *Store) KeepDelivered(ctx context.Context, c *Claim, a DeliveryAttempt) error {
 	return s.write(ctx, func(t *tx) error {

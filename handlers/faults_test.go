@@ -1,0 +1,197 @@
+package handlers_test
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hibiken/asynq"
+
+	"github.com/purser-dev/purser/handlers"
+	"github.com/purser-dev/purser/handlers/mail"
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/models"
+	"github.com/purser-dev/purser/models/storetest"
+)
+
+func TestTwoWorkersRaceForOnePromise(t *testing.T) {
+	each(t, func(b *bench) {
+		stop := b.work(func(c *handlers.Config) { c.Queues = map[jobs.Queue]int{jobs.Fulfilment: 1} })
+		o, j := b.licensedOrder()
+		stop()
+		const copies = 10
+		for epoch := 1; epoch < copies; epoch++ {
+			if ok, err := b.publisher.HandOver(b.Context(), jobs.Handover{JobID: j.ID, Kind: j.Kind, Epoch: epoch}); !ok || err != nil {
+				b.Fatalf("%v, %v", ok, err)
+			}
+		}
+		again := storetest.Again(b, b.store)
+		again.OnCommit(b.publish)
+		b.work()
+		b.work(func(c *handlers.Config) { c.Store = again })
+		b.delivered(o.ID)
+		b.idle()
+		b.eventually("every other copy was skipped", func() bool { return b.outcomes.count(jobs.KindSendEmail, handlers.OutcomeSkipped) == copies-1 })
+		if n := len(b.emailsOf(models.EmailLicense, b.mail.tried())); n != 1 {
+			b.Errorf("the email was sent %d times", n)
+		}
+		if j = b.jobIn(j.ID, models.JobDone); j.Attempts != 1 {
+			b.Errorf("%d attempts", j.Attempts)
+		}
+		b.sound()
+	})
+}
+
+func TestAPanicIsAFailureLikeAnyOther(t *testing.T) {
+	each(t, func(b *bench) {
+		b.mail.answers(func(_ context.Context, m mail.Message, _ int) error {
+			if b.emailOf(m) == models.EmailLicense {
+				panic("cannot send to " + m.To)
+			}
+			return nil
+		})
+		b.work()
+		o, j := b.licensedOrder()
+		info := b.taskIn(j, asynq.TaskStateRetry)
+		j = b.jobIn(j.ID, models.JobDue)
+		const want = "the job panicked; the worker's log has the stack"
+		if j.Attempts != 1 || j.LastError == nil || *j.LastError != want || info.LastErr != want {
+			b.Errorf("%d attempts, the row says %v, Asynq says %q", j.Attempts, j.LastError, info.LastErr)
+		}
+		if b.log.has("Ada@") {
+			b.Error("the log has what the panic said")
+		}
+		if !b.log.has("a job panicked") || !b.log.has("faults_test.go") {
+			b.Error("the log lacks the panic's stack")
+		}
+		b.mail.answers(nil)
+		b.run(j)
+		b.delivered(o.ID) // by the same worker
+		b.sound()
+	})
+}
+
+// A result is written although Redis went away while the job ran, and nothing is done again when it is back.
+func TestAResultIsKeptWithoutRedis(t *testing.T) {
+	each(t, func(b *bench) {
+		g := newGate(b)
+		b.mail.answers(func(_ context.Context, m mail.Message, _ int) error {
+			if b.emailOf(m) == models.EmailLicense {
+				g.wait()
+			}
+			return nil
+		})
+		b.work()
+		o, j := b.licensedOrder()
+		<-g.reached
+		b.redis.Stop()
+		g.release()
+		b.delivered(o.ID)
+		b.jobIn(j.ID, models.JobDone)
+		b.redis.StartEmpty(b)
+		b.relay() // what could not be handed over, and nothing else
+		b.idle()
+		if n := len(b.emailsOf(models.EmailLicense, b.mail.tried())); n != 1 {
+			b.Errorf("the licence was sent %d times", n)
+		}
+		if n := storetest.Count(b, b.store, `SELECT COUNT(*) FROM jobs WHERE attempts > 1`); n != 0 {
+			b.Errorf("%d jobs were done again", n)
+		}
+		b.sound()
+	})
+}
+
+// postgres runs fn on PostgreSQL alone, for what takes away a database: the embedded one is in the worker's own process.
+func postgres(t *testing.T, fn func(b *bench)) {
+	t.Helper()
+	t.Parallel()
+	fn(newBench(t, storetest.Open(t, "postgres")))
+}
+
+func TestAClaimThatTheDatabaseDidNotAnswerIsNotCounted(t *testing.T) {
+	postgres(t, func(b *bench) {
+		far, link := behindLink(b, b.store)
+		far.OnCommit(b.publish)
+		stop := b.work(func(c *handlers.Config) { c.Queues = map[jobs.Queue]int{jobs.Fulfilment: 1} })
+		o, j := b.licensedOrder()
+		stop()
+		link.cut()
+		b.work(func(c *handlers.Config) { c.Store = far })
+		info := b.taskIn(j, asynq.TaskStateRetry)
+		if info.Retried != 0 || info.LastErr != "the database does not answer" {
+			b.Errorf("Asynq counts %d tries, with %q", info.Retried, info.LastErr)
+		}
+		if j = b.jobIn(j.ID, models.JobDue); j.Attempts != 0 || j.LastError != nil {
+			b.Errorf("the row counts %d attempts: %v", j.Attempts, j.LastError)
+		}
+		link.mend()
+		b.delivered(o.ID)
+		if j = b.jobIn(j.ID, models.JobDone); j.Attempts != 1 || j.Epoch != 0 {
+			b.Errorf("done after %d attempts in epoch %d", j.Attempts, j.Epoch)
+		}
+		b.idle()
+		b.sound()
+	})
+}
+
+// A connection that is cut in the middle of things is replaced while the result is being written.
+func TestAResultIsWrittenOverANewConnection(t *testing.T) {
+	postgres(t, func(b *bench) {
+		far, link := behindLink(b, b.store)
+		far.OnCommit(b.publish)
+		var once sync.Once
+		b.mail.answers(func(_ context.Context, m mail.Message, _ int) error {
+			if b.emailOf(m) == models.EmailLicense {
+				once.Do(func() {
+					link.cut()
+					mended := time.AfterFunc(300*time.Millisecond, link.mend)
+					b.Cleanup(func() { mended.Stop() })
+				})
+			}
+			return nil
+		})
+		b.work(func(c *handlers.Config) { c.Store = far })
+		o, _ := b.licensedOrder()
+		b.delivered(o.ID)
+		b.idle()
+		if n := len(b.emailsOf(models.EmailLicense, b.mail.tried())); n != 1 {
+			b.Errorf("the licence was sent %d times", n)
+		}
+		b.sound()
+	})
+}
+
+// A result that the database does not take at all is made again after the lease. That is the one way in which an email goes out twice,
+// and then it has the same Message-ID.
+func TestAResultThatCannotBeWrittenIsMadeAgain(t *testing.T) {
+	postgres(t, func(b *bench) {
+		far, link := behindLink(b, b.store)
+		far.OnCommit(b.publish)
+		var once sync.Once
+		b.mail.answers(func(_ context.Context, m mail.Message, _ int) error {
+			if b.emailOf(m) == models.EmailLicense {
+				once.Do(link.cut)
+			}
+			return nil
+		})
+		b.work(func(c *handlers.Config) { c.Store = far })
+		o, j := b.licensedOrder()
+		b.eventually("the worker gives up writing", func() bool { return b.outcomes.count(jobs.KindSendEmail, handlers.OutcomeUnwritten) > 0 })
+		if j = b.jobIn(j.ID, models.JobRunning); j.Attempts != 1 {
+			b.Errorf("%d attempts", j.Attempts)
+		}
+		link.mend()
+		b.relay()
+		b.delivered(o.ID)
+		if j = b.jobIn(j.ID, models.JobDone); j.Attempts != 2 || j.Epoch != 1 {
+			b.Errorf("done after %d attempts in epoch %d", j.Attempts, j.Epoch)
+		}
+		tries := b.emailsOf(models.EmailLicense, b.mail.tried())
+		if len(tries) != 2 || tries[0].MessageID != tries[1].MessageID {
+			b.Errorf("%d tries: %v", len(tries), tries)
+		}
+		b.idle()
+		b.sound()
+	})
+}
