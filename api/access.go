@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/url"
 	"slices"
 	"strings"
@@ -110,11 +111,11 @@ func (s *Server) guard(allow func(*fiber.Ctx, *models.Account) error) fiber.Hand
 			err = c.Next()
 		}
 		switch {
-		case err == nil || err == error(errNoPage):
+		case err == nil || errors.Is(err, errNoPage):
 			return err
 		case forPrograms(c):
 			return s.refuseText(c, err)
-		case err == error(errSignIn) && reads(c):
+		case errors.Is(err, errSignIn) && reads(c):
 			return c.Redirect("/operator?next="+url.QueryEscape(string(c.Request().RequestURI())), fiber.StatusSeeOther)
 		}
 		return s.refuse(c, err)

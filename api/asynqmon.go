@@ -49,13 +49,13 @@ var errQueueDown = newProblem(codeUnavailable, "The queue (Redis) does not answe
 
 // asynqmonPage answers everything below /asynqmon. Its guard has seen to who asks.
 func (s *Server) asynqmonPage(c *fiber.Ctx) error {
-	isStatic := strings.HasPrefix(c.Path(), queueScreensPath+"/static/")
-	if s.screens == nil || (!isStatic && !s.queueAnswers(c.UserContext())) {
-		return errQueueDown
-	}
 	r, err := s.netRequest(c)
 	if err != nil {
 		return err
+	}
+	isStatic := strings.HasPrefix(r.URL.Path, queueScreensPath+"/static/")
+	if s.screens == nil || (!isStatic && !s.queueAnswers(c.UserContext())) {
+		return errQueueDown
 	}
 	if run, ok := parseRun(r); ok {
 		handled, err := s.runTasks(c, run, r)
@@ -101,7 +101,9 @@ func (a *netAnswer) Header() http.Header { return a.header }
 
 // Write implements http.ResponseWriter.
 func (a *netAnswer) Write(b []byte) (int, error) {
-	a.WriteHeader(http.StatusOK)
+	if a.WriteHeader(http.StatusOK); a.header.Get(fiber.HeaderContentType) == "" {
+		a.header.Set(fiber.HeaderContentType, http.DetectContentType(b))
+	}
 	return a.body.Write(b)
 }
 
@@ -163,8 +165,9 @@ func (s *Server) relay(c *fiber.Ctx, a *netAnswer, isStatic bool) error {
 
 var (
 	inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
-	// foreignLink is a stylesheet from another host. Asynqmon asks a font service for fonts that it does well without.
-	foreignLink = regexp.MustCompile(`<link[^>]*href="https?://[^>]*>`)
+	// needlessLink is a stylesheet from another host, a font service that Asynqmon does well without, or the manifest, which
+	// browsers ask for without the session's cookie.
+	needlessLink = regexp.MustCompile(`<link[^>]*(?:href="https?://|rel="manifest")[^>]*>`)
 )
 
 // tameIndex returns Asynqmon's page without what it would load from elsewhere, and the policy under which it works: its own
@@ -174,7 +177,7 @@ func tameIndex(page []byte) ([]byte, string) {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	nonce := base64.StdEncoding.EncodeToString(b[:])
-	page = foreignLink.ReplaceAll(page, nil)
+	page = needlessLink.ReplaceAll(page, nil)
 	page = bytes.Replace(page, []byte("<head>"), []byte(`<head><meta property="csp-nonce" content="`+nonce+`">`), 1)
 	scripts := "'self'"
 	for _, m := range inlineScript.FindAllSubmatch(page, -1) {
@@ -182,7 +185,7 @@ func tameIndex(page []byte) ([]byte, string) {
 		scripts += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
 	}
 	return page, "default-src 'none'; script-src " + scripts + "; style-src 'self' 'nonce-" + nonce + "'; img-src 'self' data:; " +
-		"connect-src 'self'; manifest-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+		"connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 }
 
 // queueError says in our terms what the inspector refused.

@@ -158,10 +158,7 @@ func pageHeaders(c *fiber.Ctx, policy string) {
 }
 
 // message is a page that says one thing.
-type message struct {
-	Heading, Text string
-	Links         []navLink
-}
+type message struct{ Heading, Text string }
 
 // refuse answers an error of a page as a page. The heading is the problem's title and the text its detail, both safe to show.
 func (s *Server) refuse(c *fiber.Ctx, err error) error {
@@ -175,7 +172,12 @@ func (s *Server) refuse(c *fiber.Ctx, err error) error {
 	if p.Status >= fiber.StatusInternalServerError {
 		m.Text += " Request id: " + p.RequestID
 	}
-	return s.show(c, p.Status, "message", view{Title: p.Title, Width: "reading", Home: "/operator", Data: m})
+	a := accountOf(c)
+	v := s.operatorView(c, p.Title, a, m)
+	if v.Width = "reading"; a == nil || !a.Operator() {
+		v.Nav, v.Home = nil, "" // what they lead to is not for them
+	}
+	return s.show(c, p.Status, "message", v)
 }
 
 // operatorView is a page of the operators, for a itself or, where a is nil, for whoever opens it.

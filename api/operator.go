@@ -22,11 +22,12 @@ func (s *Server) operatorPage(c *fiber.Ctx) error {
 	if err != nil {
 		return s.refuse(c, err)
 	}
+	c.Locals(accountKey{}, a)
 	switch {
 	case a == nil:
 		return s.showDoor(c, fiber.StatusOK, signInForm{Next: landing(c.Query("next"))})
 	case !a.Operator():
-		return s.refuseStaff(c, a)
+		return s.refuse(c, errStaff) // with the button that ends the session, for those who have both accounts
 	}
 	if err := s.showOverview(c, a); err != nil {
 		return s.refuse(c, err)
@@ -37,13 +38,6 @@ func (s *Server) operatorPage(c *fiber.Ctx) error {
 func (s *Server) showDoor(c *fiber.Ctx, status int, f signInForm) error {
 	f.CSRF = csrfToken(s.door(c))
 	return s.show(c, status, "operator_sign_in", view{Title: "Sign in", Home: "/operator", Width: "narrow", Data: f})
-}
-
-// refuseStaff keeps the button in the header that ends the session, so that somebody with both accounts can change over.
-func (s *Server) refuseStaff(c *fiber.Ctx, a *models.Account) error {
-	v := s.operatorView(c, errStaff.Title, a, message{Heading: errStaff.Title, Text: errStaff.Detail})
-	v.Nav, v.Width = nil, "reading"
-	return s.show(c, fiber.StatusForbidden, "message", v)
 }
 
 // signIn opens a session. The answer to a wrong password and to an email that nobody has is the same, and takes as long.

@@ -109,7 +109,7 @@ func (s *Server) headers(c *fiber.Ctx, r *request) {
 	c.Set(fiber.HeaderXRequestID, r.id)
 	c.Set(fiber.HeaderXContentTypeOptions, "nosniff")
 	setIfMissing(c, fiber.HeaderReferrerPolicy, "no-referrer")
-	c.Set(fiber.HeaderXFrameOptions, "DENY")
+	setIfMissing(c, fiber.HeaderXFrameOptions, "DENY")
 	setIfMissing(c, fiber.HeaderContentSecurityPolicy, "default-src 'none'; frame-ancestors 'none'")
 	setIfMissing(c, fiber.HeaderCacheControl, "no-store")
 	if s.overTLS() {
