@@ -2,6 +2,7 @@ package api
 
 import (
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -293,4 +294,25 @@ func TestCatalogueDocument(t *testing.T) {
 			t.Errorf("keys are uploaded as %q", types)
 		}
 	})
+}
+
+// Whatever models can change, the API offers, under the same name.
+func TestMergePatchesAreWhole(t *testing.T) {
+	for _, c := range []struct{ models, api any }{
+		{models.ProductPatch{}, ProductChanges{}},
+		{models.WebhookEndpointPatch{}, WebhookEndpointChanges{}},
+	} {
+		if want, got := jsonNames(c.models), jsonNames(c.api); !slices.Equal(got, want) {
+			t.Errorf("%T has %q, %T has %q", c.api, got, c.models, want)
+		}
+	}
+}
+
+func jsonNames(v any) (names []string) {
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
 }

@@ -11,12 +11,12 @@ import (
 // Settings is a merchant's settings.
 type Settings struct {
 	Reminders         Reminders `json:"reminders" doc:"When a customer who has not paid is reminded, counted from the order's creation."`
-	DeleteUnpaidAfter pause           `json:"delete_unpaid_after" doc:"When an unpaid order is deleted, counted from its creation."`
-	AnonymizeAfter    *pause          `json:"anonymize_after" nullable:"true" doc:"When the personal data of a deleted order is removed, counted from its deletion; null for never."`
-	RefundApproval    string          `json:"refund_approval" enum:"auto,owner" doc:"owner: an owner of the merchant's has to approve each refund."`
-	SupportEmail      string          `json:"support_email" doc:"Whom customers are told to write to; empty for the merchant's own address." example:"help@shop.example"`
-	SupportURL        string          `json:"support_url" doc:"Where customers are sent for help; empty for nowhere." example:"https://shop.example/help"`
-	Live              bool            `json:"live" doc:"Whether the merchant's hosted pages make live orders."`
+	DeleteUnpaidAfter pause     `json:"delete_unpaid_after" doc:"When an unpaid order is deleted, counted from its creation."`
+	AnonymizeAfter    *pause    `json:"anonymize_after" nullable:"true" doc:"When the personal data of a deleted order is removed, counted from its deletion; null for never."`
+	RefundApproval    string    `json:"refund_approval" enum:"auto,owner" doc:"owner: an owner of the merchant's has to approve each refund."`
+	SupportEmail      string    `json:"support_email" doc:"Whom customers are told to write to; empty for the merchant's own address." example:"help@shop.example"`
+	SupportURL        string    `json:"support_url" doc:"Where customers are sent for help; empty for nowhere." example:"https://shop.example/help"`
+	Live              bool      `json:"live" doc:"Whether the merchant's hosted pages make live orders."`
 }
 
 // Reminders is the reminders of each class of payment methods.
