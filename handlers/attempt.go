@@ -38,6 +38,16 @@ type result struct {
 func kept(keep func(context.Context) error) result { return result{keep: keep} }
 func failed(err error) result                      { return result{err: err} }
 
+// unread is the result of an attempt that could not read what it needs to know from the store. The text of such an error may name the
+// database's address, and what we pass on is kept in Redis.
+func (w *Worker) unread(c *models.Claim, err error) result {
+	if models.Unavailable(err) {
+		w.Log.Warn("the database does not answer", "job", c.JobID, "kind", c.Kind.Name, "err", err)
+		err = errNoDatabase
+	}
+	return failed(err)
+}
+
 type performer func(*Worker, context.Context, *models.Claim) result
 
 // performers has the performer of every kind.
@@ -143,7 +153,7 @@ func (w *Worker) observe(kind string, o Outcome, took time.Duration) {
 
 // attempt performs a claimed job and writes what came of it. The write has its own time, even when the attempt's is over.
 func (w *Worker) attempt(ctx context.Context, c *models.Claim) (Outcome, error) {
-	r := w.perform(ctx, c)
+	r := w.perform(ctx, c, performers[c.Kind.Name])
 	writing := context.WithoutCancel(ctx)
 	log := w.Log.With("job", c.JobID, "kind", c.Kind.Name, "attempt", c.Attempt)
 	if r.err == nil {
@@ -166,11 +176,6 @@ func (w *Worker) attempt(ctx context.Context, c *models.Claim) (Outcome, error) 
 			log.Warn("job not given back; its lease will end", "err", err)
 		}
 		return OutcomeGivenBack, &retryError{err: errShutdown}
-	}
-	if models.Unavailable(r.err) {
-		// Its text may name the database's address, and what we pass on is kept in Redis.
-		log.Warn("the database did not answer", "err", r.err)
-		r.err = errNoDatabase
 	}
 	if r.fail == nil {
 		r.fail = func(ctx context.Context, err error) (models.Verdict, error) { return w.Store.Fail(ctx, c, err) }
@@ -211,8 +216,8 @@ func write(ctx context.Context, fn func(context.Context) error) error {
 	}
 }
 
-// perform runs the kind's performer within its timeout. A panic is a failure like any other.
-func (w *Worker) perform(ctx context.Context, c *models.Claim) (r result) {
+// perform runs a performer within its kind's timeout. A panic is a failure like any other.
+func (w *Worker) perform(ctx context.Context, c *models.Claim, perform performer) (r result) {
 	ctx, cancel := context.WithTimeout(ctx, c.Kind.Timeout)
 	defer cancel()
 	// Not by Asynq's own base context: when that ends, Asynq writes its own failure and does not wait for ours.
@@ -223,8 +228,7 @@ func (w *Worker) perform(ctx context.Context, c *models.Claim) (r result) {
 			r = failed(errPanic)
 		}
 	}()
-	perform, ok := performers[c.Kind.Name]
-	if !ok {
+	if perform == nil {
 		return failed(fmt.Errorf("this version does not perform jobs of kind %s", c.Kind.Name))
 	}
 	return perform(w, ctx, c)

@@ -22,11 +22,11 @@ func (w *Worker) deliver(ctx context.Context, c *models.Claim) result {
 		return w.keepNothing(c)
 	}
 	if err != nil {
-		return failed(err)
+		return w.unread(c, err)
 	}
 	body, err := w.Store.Body(ctx, d)
 	if err != nil {
-		return failed(err)
+		return w.unread(c, err)
 	}
 	at := time.Now().UTC()
 	header, err := webhook.Header([]string{d.Secret}, d.Event.ID, at, body)

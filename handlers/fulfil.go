@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/purser-dev/purser/handlers/license"
@@ -23,7 +24,7 @@ func (w *Worker) fulfil(ctx context.Context, c *models.Claim) result {
 		return w.keepNothing(c)
 	}
 	if err != nil {
-		return failed(err)
+		return w.unread(c, err)
 	}
 	if f.Item.LicenseMethod == models.MethodPool {
 		return kept(func(ctx context.Context) error { return w.Store.KeepFromPool(ctx, c) })
@@ -85,7 +86,7 @@ func payload(f *models.Fulfilment, settings license.Settings, unit int, issued t
 
 // licensee is the company of a business, or else the customer's name.
 func licensee(c models.Customer) string {
-	name := c.FirstName + " " + c.LastName
+	name := strings.TrimSpace(c.FirstName + " " + c.LastName)
 	if c.Type == "business" && c.Company != "" {
 		name = c.Company
 	}
@@ -99,7 +100,7 @@ func licensee(c models.Customer) string {
 // its own that looks again.
 func (w *Worker) fillPool(ctx context.Context, c *models.Claim) result {
 	if err := w.Store.FillWaiting(ctx, c.Args.Product, c.Args.Test); err != nil {
-		return failed(err)
+		return w.unread(c, err)
 	}
 	return w.keepNothing(c)
 }

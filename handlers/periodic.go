@@ -11,7 +11,7 @@ import (
 func (w *Worker) remind(ctx context.Context, c *models.Claim) result {
 	n, err := w.Store.RemindOrders(ctx)
 	if err != nil {
-		return failed(err)
+		return w.unread(c, err)
 	}
 	w.Log.Debug("reminders staged", "orders", n)
 	return w.keepNothing(c)
@@ -21,7 +21,7 @@ func (w *Worker) remind(ctx context.Context, c *models.Claim) result {
 func (w *Worker) expire(ctx context.Context, c *models.Claim) result {
 	n, err := w.Store.ExpireOrders(ctx)
 	if err != nil {
-		return failed(err)
+		return w.unread(c, err)
 	}
 	if n > 0 {
 		w.Log.Info("unpaid orders expired", "orders", n)
@@ -32,7 +32,7 @@ func (w *Worker) expire(ctx context.Context, c *models.Claim) result {
 // sweep deletes what retention no longer keeps. Safe to repeat and to cut off because it deletes the oldest first, in batches.
 func (w *Worker) sweep(ctx context.Context, c *models.Claim) result {
 	if err := w.Store.Sweep(ctx); err != nil {
-		return failed(err)
+		return w.unread(c, err)
 	}
 	return w.keepNothing(c)
 }

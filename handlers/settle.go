@@ -18,7 +18,7 @@ import (
 func (w *Worker) settle(ctx context.Context, c *models.Claim) result {
 	p, err := w.Store.Payment(ctx, c.Args.Payment)
 	if err != nil {
-		return failed(err)
+		return w.unread(c, err)
 	}
 	switch p.Status {
 	case models.PaymentPending, models.PaymentProcessing:
