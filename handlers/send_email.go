@@ -24,7 +24,7 @@ func (w *Worker) sendEmail(ctx context.Context, c *models.Claim) result {
 		return w.keepNothing(c)
 	}
 	if err != nil {
-		return failed(err)
+		return w.unread(c, err)
 	}
 	if m.Email.Kind == models.EmailReminder && !m.Unpaid {
 		return kept(func(ctx context.Context) error { return w.Store.KeepSkipped(ctx, c) })
@@ -83,6 +83,9 @@ func (w *Worker) mailData(m *models.Mailing) (mail.Data, error) {
 	}
 	for i := range o.Items {
 		d.Order.Items = append(d.Order.Items, mailItem(&o.Items[i]))
+	}
+	for _, l := range m.Orders {
+		d.Orders = append(d.Orders, mail.OrderLink{Number: l.Number, URL: l.URL, Date: l.CreatedAt})
 	}
 	if m.Item != nil {
 		d.Item = mailItem(m.Item)

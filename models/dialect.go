@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
 	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
@@ -87,7 +88,7 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 		conns = 20
 	}
 	open := func(conf *pgx.ConnConfig, conns int) (*gorm.DB, error) {
-		pool := stdlib.OpenDB(*conf)
+		pool := stdlib.OpenDB(*conf, stdlib.OptionAfterConnect(readUTC))
 		pool.SetMaxOpenConns(conns)
 		pool.SetMaxIdleConns(conns)
 		pool.SetConnMaxIdleTime(5 * time.Minute)
@@ -113,6 +114,14 @@ func withoutAddress(err error) error {
 		return errors.New("not a valid address")
 	}
 	return err
+}
+
+// readUTC makes times come back in UTC, whatever the time zone of the process.
+func readUTC(_ context.Context, c *pgx.Conn) error {
+	c.TypeMap().RegisterType(&pgtype.Type{
+		Name: "timestamptz", OID: pgtype.TimestamptzOID, Codec: &pgtype.TimestamptzCodec{ScanLocation: time.UTC},
+	})
+	return nil
 }
 
 func (s *Store) openSQLite(ctx context.Context, o Options) error {

@@ -10,6 +10,8 @@ const (
 	EmailPaymentConfirmation EmailKind = "payment_confirmation"
 	EmailLicense             EmailKind = "license_delivery"
 	EmailReminder            EmailKind = "payment_reminder"
+	EmailInstructions        EmailKind = "payment_instructions"
+	EmailOrderLinks          EmailKind = "order_links"
 	EmailPoolLow             EmailKind = "pool_low"
 	EmailPoolEmpty           EmailKind = "pool_empty"
 	EmailFulfillmentFailed   EmailKind = "fulfillment_failed"

@@ -31,7 +31,8 @@ type Mailing struct {
 	Order    OrderView // with licence keys
 	Item     *ItemView // of a licence email, or of a notice to the merchant
 	Product  *Product
-	Stock    Stock // of a notice about a pool
+	Stock    Stock       // of a notice about a pool
+	Orders   []OrderLink // of an email with a customer's order links
 	// Unpaid is false when a reminder is no longer wanted.
 	Unpaid bool
 	// ExpiresAt is when an unpaid order will be deleted.
@@ -87,6 +88,11 @@ func (s *Store) Mailing(ctx context.Context, emailID string) (*Mailing, error) {
 	if product != "" {
 		m.Product = &Product{}
 		if err := db.Where("id = ?", product).Take(m.Product).Error; err != nil {
+			return nil, err
+		}
+	}
+	if m.Email.Kind == EmailOrderLinks {
+		if m.Orders, err = s.orderLinks(db, o.scope(), o.CustomerEmail); err != nil {
 			return nil, err
 		}
 	}

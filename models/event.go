@@ -14,6 +14,8 @@ const (
 	EventOrderCreated      = "order.created"
 	EventOrderDelivered    = "order.delivered"
 	EventOrderDeleted      = "order.deleted"
+	EventOrderRevived      = "order.revived"
+	EventRefundRequested   = "refund.requested"
 	EventPaymentSucceeded  = "payment.succeeded"
 	EventPaymentFailed     = "payment.failed"
 	EventPaymentLate       = "payment.late"

@@ -254,8 +254,13 @@ func (t *tx) failItem(itemID, reason, actor string) error {
 	if i.FulfillmentStatus == Delivered || i.FulfillmentStatus == FulfillmentFailed {
 		return nil
 	}
+	waited := i.WaitingFor != nil
 	if err := t.moveItem(o, i, FulfillmentFailed, &reason, actor); err != nil {
 		return err
+	}
+	if waited {
+		// Those behind it in the queue may be served by what it was too large for.
+		t.stage(jobs.KindFillPool, Job{Args: JobArgs{Product: i.ProductID, Test: i.Test}, MerchantID: &o.MerchantID})
 	}
 	fact := i.ID + ":failed:" + t.now.Format(time.RFC3339Nano)
 	if err := t.email(Email{Kind: EmailFulfillmentFailed, Fact: fact, ItemID: &i.ID}, o); err != nil {

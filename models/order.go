@@ -58,6 +58,7 @@ type Order struct {
 	Token             string   // of the payment and order pages
 	ReturnURL         string
 	Metadata          map[string]string `gorm:"serializer:json"`
+	Source            map[string]string `gorm:"serializer:json"` // ref and utm_… of the checkout link
 	Consents          Consents          `gorm:"serializer:json"`
 	CreatedAt         time.Time
 	UnpaidSince       time.Time // creation, or revival; expiry and reminders count from it
@@ -108,6 +109,7 @@ type Item struct {
 	Discount          int64
 	Tax               int64
 	Total             int64
+	OfferID           *string // the special offer that was accepted
 	LicenseMethod     string
 	LicensePer        string
 	FulfillmentStatus FulfillmentStatus

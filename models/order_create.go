@@ -23,13 +23,20 @@ type NewOrder struct {
 	Consents      Consents
 	ReturnURL     string
 	Metadata      map[string]string
-	Actor         string
+	// Source is where the customer came from: ref and utm_… of the checkout link.
+	Source map[string]string
+	Actor  string
 }
 
 // NewLine asks for a quantity of a product, named by id or SKU.
 type NewLine struct {
 	Product  string
 	Quantity int
+	// Offer is the special offer that was accepted for this line.
+	Offer *Offer
+	// Name and UnitPrice override the product's, on a signed link.
+	Name      string
+	UnitPrice *int64
 }
 
 // The limits of a checkout request.
@@ -55,7 +62,7 @@ func (s *Store) CreateOrder(ctx context.Context, sc Scope, in NewOrder) (*OrderV
 		if err != nil {
 			return err
 		}
-		o, err := t.priced(sc, in, products, &bad)
+		o, err := t.priced(ctx, sc, in, products, &bad)
 		if err != nil {
 			return err
 		}
@@ -135,9 +142,6 @@ func (in *NewOrder) check(bad *invalids) {
 	}
 	if !in.Consents.PersonalData {
 		bad.add("consents.personal_data", "must be true: the customer has to agree to the processing of personal data")
-	}
-	if in.Coupon != "" {
-		bad.add("coupon", "there is no such coupon")
 	}
 	if in.ReturnURL != "" {
 		if !webAddress(in.ReturnURL) || !utf8.ValidString(in.ReturnURL) {
@@ -230,24 +234,70 @@ func (t *tx) productsFor(sc Scope, lines []NewLine, bad *invalids) (map[string]*
 	return out, nil
 }
 
-// priced builds the order from its request, or returns everything that is wrong with the request.
-func (t *tx) priced(sc Scope, in NewOrder, products map[string]*Product, bad *invalids) (*Order, error) {
+// priced builds the order from its request and takes its coupons, or returns everything that is wrong with the request.
+func (t *tx) priced(ctx context.Context, sc Scope, in NewOrder, products map[string]*Product, bad *invalids) (*Order, error) {
 	o := &Order{
 		ID: newID("ord"), MerchantID: sc.MerchantID, Test: sc.Test, Status: OrderNotPaid, FulfillmentStatus: NotDelivered,
 		Currency: in.Currency, Locale: in.Locale, ExternalID: in.ExternalID, CustomerEmail: strings.ToLower(in.Customer.Email),
 		Customer: in.Customer, PaymentMethod: in.PaymentMethod, MethodClass: in.MethodClass, Token: newToken(), ReturnURL: in.ReturnURL,
-		Metadata: in.Metadata, Consents: in.Consents, CreatedAt: t.now, UnpaidSince: t.now,
+		Metadata: in.Metadata, Source: in.Source, Consents: in.Consents, CreatedAt: t.now, UnpaidSince: t.now,
 	}
 	if o.Metadata == nil {
 		o.Metadata = map[string]string{}
 	}
+	if o.Source == nil {
+		o.Source = map[string]string{}
+	}
 	o.Consents.At, o.Consents.Locale = t.now, in.Locale
+	lines := quotable(&in, products, bad)
+	if err := bad.err(); err != nil {
+		return nil, err
+	}
+	var m Merchant
+	if err := t.Where("id = ?", sc.MerchantID).Select("settings").Take(&m).Error; err != nil {
+		return nil, err
+	}
+	q, err := t.quoteAndTake(ctx, o, quoteRequest{
+		Scope: sc, Currency: in.Currency, Lines: lines, Coupon: in.Coupon, Customer: in.Customer, Tax: m.Settings.Tax,
+	})
+	if err != nil {
+		return nil, err
+	}
+	o.Subtotal, o.Discount, o.Tax, o.TaxInclusive, o.Total = q.subtotal, q.discount, q.tax, q.taxInclusive, q.total
+	if in.Coupon != "" {
+		o.Coupon = normalCode(in.Coupon)
+	}
+	for i, l := range lines {
+		p, priced := l.Product, q.lines[i]
+		item := Item{
+			ID: newID("itm"), OrderID: o.ID, MerchantID: sc.MerchantID, Test: sc.Test, Position: i + 1, ProductID: p.ID, SKU: p.SKU, Name: p.Name,
+			Quantity: l.Quantity, UnitPrice: priced.unitPrice, Discount: priced.discount, Tax: priced.tax, Total: priced.total,
+			LicenseMethod: p.LicenseMethod, LicensePer: p.LicensePer, FulfillmentStatus: NotDelivered,
+		}
+		if l.Name != "" {
+			item.Name = l.Name
+		}
+		if l.Offer != nil {
+			item.OfferID = &l.Offer.ID
+		}
+		o.Items = append(o.Items, item)
+	}
+	return o, nil
+}
+
+// quotable turns the lines of a request whose products were found into lines that can be priced.
+func quotable(in *NewOrder, products map[string]*Product, bad *invalids) []quoteLine {
+	var lines []quoteLine
+	var sum int64
 	for i, l := range in.Lines {
 		p := products[l.Product]
 		if p == nil || l.Quantity < 1 || l.Quantity > p.MaxQuantity {
 			continue
 		}
 		amount, ok := p.price(in.Currency)
+		if l.UnitPrice != nil {
+			amount, ok = *l.UnitPrice, true
+		}
 		if !ok {
 			// Not where something else is wrong with the product, or the currency is: one cause is one error.
 			if field := "items[" + itoa(i) + "].product"; knownCurrency(in.Currency) && !bad.has(field) {
@@ -255,20 +305,48 @@ func (t *tx) priced(sc Scope, in NewOrder, products map[string]*Product, bad *in
 			}
 			continue
 		}
-		total := amount * int64(l.Quantity) // no overflow: MaxAmount leaves room for any quantity
-		if total > MaxAmount || o.Subtotal+total > MaxAmount {
+		if sum += amount * int64(l.Quantity); sum > MaxAmount { // no overflow: MaxAmount leaves room for any quantity
 			bad.add("items["+itoa(i)+"].quantity", "makes the order larger than an order can be")
-			continue
+			break
 		}
-		o.Subtotal += total
-		o.Items = append(o.Items, Item{
-			ID: newID("itm"), OrderID: o.ID, MerchantID: sc.MerchantID, Test: sc.Test, Position: i + 1, ProductID: p.ID, SKU: p.SKU, Name: p.Name,
-			Quantity: l.Quantity, UnitPrice: amount, Total: total, LicenseMethod: p.LicenseMethod, LicensePer: p.LicensePer,
-			FulfillmentStatus: NotDelivered,
-		})
+		lines = append(lines, quoteLine{Product: p, Quantity: l.Quantity, UnitPrice: l.UnitPrice, Name: l.Name, Offer: l.Offer})
 	}
-	o.Total = o.Subtotal
-	return o, bad.err()
+	return lines
+}
+
+// quoteAndTake prices an order and takes a use of each coupon that applies. An automatic one whose last use somebody else has just
+// taken is left out; one by code is refused.
+func (t *tx) quoteAndTake(ctx context.Context, o *Order, r quoteRequest) (*quote, error) {
+	for {
+		q, err := quoteFor(ctx, t.DB, t.s, r)
+		if err != nil {
+			return nil, err
+		}
+		if q.refusal != "" {
+			return nil, Invalid("coupon", "%s", q.refusal.Message())
+		}
+		again := false
+		for i := range q.coupons {
+			c := &q.coupons[i]
+			refusal, err := t.takeCoupon(c, o)
+			if err != nil {
+				return nil, err
+			}
+			if refusal == "" {
+				continue
+			}
+			if c.Code != nil {
+				return nil, Invalid("coupon", "%s", refusal.Message())
+			}
+			// The automatic coupon comes first, so nothing else has been taken yet.
+			r.without = append(r.without, c.ID)
+			again = true
+			break
+		}
+		if !again {
+			return q, nil
+		}
+	}
 }
 
 func (p *Product) price(currency string) (int64, bool) {

@@ -265,6 +265,9 @@ func (t *tx) deleteOrder(o *Order, why, actor, summary, reason string) error {
 		return err
 	}
 	o.DeletedAt, o.DeleteReason = &t.now, &why
+	if err := t.releaseCoupons(o); err != nil {
+		return err
+	}
 	if err := t.cancelOpenPayments(o, actor); err != nil {
 		return err
 	}

@@ -32,6 +32,7 @@ type OrderView struct {
 	OrderURL          string            `json:"order_url"`
 	ReturnURL         *string           `json:"return_url"`
 	Metadata          map[string]string `json:"metadata"`
+	Source            map[string]string `json:"source" doc:"Where the customer came from: ref and utm_… of the checkout link."`
 	CreatedAt         time.Time         `json:"created_at"`
 	PaidAt            *time.Time        `json:"paid_at"`
 	DeliveredAt       *time.Time        `json:"delivered_at"`
@@ -75,6 +76,8 @@ type PaymentView struct {
 	FailureCode    *string       `json:"failure_code"`
 	FailureMessage *string       `json:"failure_message"`
 	RedirectURL    *string       `json:"redirect_url" doc:"Where the customer goes on while the status is requires_action."`
+	Instructions   *Instructions `json:"instructions" doc:"How to pay by an offline method."`
+	AmountReceived *int64        `json:"amount_received" doc:"What arrived, where it is not what was asked for."`
 	CreatedAt      time.Time     `json:"created_at"`
 }
 
@@ -86,11 +89,14 @@ func (s *Store) view(o *Order, masked bool) (*OrderView, error) {
 		TaxInclusive: o.TaxInclusive, Total: o.Total, AmountRefunded: o.AmountRefunded, Locale: o.Locale,
 		ExternalID: nullable(o.ExternalID), Coupon: nullable(o.Coupon), Customer: o.Customer, PaymentMethod: nullable(o.PaymentMethod),
 		PaymentURL: s.links + "/pay/" + o.Token, OrderURL: s.links + "/order/" + o.Token, ReturnURL: nullable(o.ReturnURL),
-		Metadata: o.Metadata, CreatedAt: o.CreatedAt, PaidAt: o.PaidAt, DeliveredAt: o.DeliveredAt, DeletedAt: o.DeletedAt,
+		Metadata: o.Metadata, Source: o.Source, CreatedAt: o.CreatedAt, PaidAt: o.PaidAt, DeliveredAt: o.DeliveredAt, DeletedAt: o.DeletedAt,
 		Items: make([]ItemView, 0, len(o.Items)), Payments: make([]PaymentView, 0, len(o.Payments)),
 	}
 	if v.Metadata == nil {
 		v.Metadata = map[string]string{}
+	}
+	if v.Source == nil {
+		v.Source = map[string]string{}
 	}
 	for i := range o.Items {
 		iv, err := s.itemView(&o.Items[i], masked)
@@ -135,9 +141,12 @@ func (s *Store) LicenseKey(l *License) (string, error) {
 func (s *Store) PaymentView(p *Payment) PaymentView {
 	v := PaymentView{
 		ID: p.ID, Method: p.Method, Gateway: p.Gateway, Status: p.Status, Amount: p.Amount, Currency: p.Currency,
-		FailureCode: p.FailureCode, FailureMessage: p.FailureMessage, CreatedAt: p.CreatedAt,
+		FailureCode: p.FailureCode, FailureMessage: p.FailureMessage, Instructions: p.Instructions, AmountReceived: p.AmountReceived,
+		CreatedAt: p.CreatedAt,
 	}
-	if p.Status == PaymentRequiresAction {
+	if p.Status == PaymentRequiresAction && p.RedirectURL != nil {
+		v.RedirectURL = p.RedirectURL
+	} else if p.Status == PaymentRequiresAction {
 		u := s.links + "/gateway/" + p.Gateway + "/" + p.Token
 		v.RedirectURL = &u
 	}

@@ -33,8 +33,31 @@ type Payment struct {
 	Token string
 	// RequestID ties the payment to the idempotent request that made it.
 	RequestID *string
+	// MethodID is the merchant's payment method; empty for the test gateway.
+	MethodID *string
+	// RedirectURL is where the customer goes on while the status is requires_action.
+	RedirectURL *string
+	// Instructions tell the customer how to pay by an offline method.
+	Instructions *Instructions `gorm:"serializer:json"`
+	// AmountReceived and ReceivedCurrency are set when they are not what was asked for.
+	AmountReceived   *int64
+	ReceivedCurrency *string
+	Note             string // of whoever marked it paid
 	// Applied is true for the one payment that made its order paid.
 	Applied   bool
 	CreatedAt time.Time
 	UpdatedAt time.Time
+}
+
+// Instructions tell a customer how to pay by bank transfer.
+type Instructions struct {
+	AccountHolder string `json:"account_holder"`
+	IBAN          string `json:"iban"`
+	BIC           string `json:"bic"`
+	BankName      string `json:"bank_name"`
+	// Reference is the RF creditor reference that the customer has to quote.
+	Reference string `json:"reference"`
+	Amount    int64  `json:"amount"`
+	Currency  string `json:"currency"`
+	Text      string `json:"text"`
 }

@@ -14,6 +14,8 @@ import (
 type NewPayment struct {
 	Method  string
 	Gateway string
+	// MethodID is the merchant's payment method; empty for the test gateway.
+	MethodID string
 	// Class is online or offline: which reminders the order gets from now on.
 	Class string
 	// RequestID is the id of the idempotent request, if it is one: repeating it finds the same payment.
@@ -51,6 +53,7 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 		out = &Payment{
 			ID: newID("pay"), OrderID: o.ID, MerchantID: o.MerchantID, Test: o.Test, Method: in.Method, Gateway: in.Gateway,
 			Status: PaymentPending, Amount: o.Total, Currency: o.Currency, Token: newToken(), RequestID: nullable(in.RequestID),
+			MethodID:  nullable(in.MethodID),
 			CreatedAt: t.now, UpdatedAt: t.now,
 		}
 		if err := t.Create(out).Error; err != nil {
@@ -80,13 +83,20 @@ type PaymentResult struct {
 	Reference      string
 	FailureCode    string
 	FailureMessage string
+	// RedirectURL is the gateway's page, when the status is requires_action; empty for the test gateway's own.
+	RedirectURL string
+	// Instructions are set when the customer has to pay by an offline method.
+	Instructions *Instructions
+	// Amount and Currency are what the gateway says it has moved; zero: what was asked for.
+	Amount   int64
+	Currency string
 	// Ask is when to ask the gateway again; zero: it will tell by itself.
 	Ask time.Duration
 }
 
 // paymentChange is what moves with a payment's status.
 type paymentChange struct {
-	reference, failureCode, failureMessage string
+	reference, failureCode, failureMessage, redirectURL string
 }
 
 // ApplyPayment records what the gateway said and everything that follows from it. Safe to repeat, and to hear twice or in the
@@ -129,16 +139,19 @@ func (t *tx) applyPayment(id string, r PaymentResult, actor string) (*Payment, e
 	if r.Status == PaymentSucceeded && (p.Status == PaymentCancelled || p.Status == PaymentFailed) {
 		return t.moneyAfterAll(o, p, r, actor)
 	}
+	if p.Status == PaymentPending && r.Status == PaymentPending && p.Reference == "" && r.Reference != "" {
+		return p, t.awaitTransfer(o, p, r)
+	}
 	if p.Status == r.Status || !paymentMoves.allows(p.Status, r.Status) {
 		return p, nil
 	}
-	change := paymentChange{r.Reference, r.FailureCode, r.FailureMessage}
+	change := paymentChange{r.Reference, r.FailureCode, r.FailureMessage, r.RedirectURL}
 	if err := t.movePayment(o, p, r.Status, change, actor); err != nil {
 		return nil, err
 	}
 	switch r.Status {
 	case PaymentSucceeded:
-		return p, t.paymentSucceeded(o, p, actor)
+		return p, t.paymentSucceeded(o, p, r, actor)
 	case PaymentFailed:
 		return p, t.emitOrder(EventPaymentFailed, p.ID+":failed", o)
 	case PaymentProcessing:
@@ -171,14 +184,58 @@ func (t *tx) moneyAfterAll(o *Order, given *Payment, r PaymentResult, actor stri
 		return nil, err
 	}
 	t.note(o, "payment.succeeded", actor, "Money arrived for a payment that was "+string(given.Status)+".", map[string]any{"payment": p.ID, "given_up": given.ID})
-	return p, t.paymentSucceeded(o, p, actor)
+	return p, t.paymentSucceeded(o, p, r, actor)
 }
 
-// paymentSucceeded applies money that has arrived. Money for an order that cannot take it is kept and told of, never dropped.
-func (t *tx) paymentSucceeded(o *Order, p *Payment, actor string) error {
-	if o.Status != OrderNotPaid {
+// callOffSettling ends the promise to ask the gateway: it has answered, so nobody needs to ask what became of its answer.
+func (t *tx) callOffSettling(p *Payment) error {
+	return t.Exec(`UPDATE jobs SET state = 'done', finished_at = ? WHERE dedupe_key = ? AND state = 'due'`, t.now, p.ID+":settle").Error
+}
+
+// awaitTransfer records how the customer is to pay by an offline method, and tells by email.
+func (t *tx) awaitTransfer(o *Order, p *Payment, r PaymentResult) error {
+	p.Reference, p.Instructions, p.UpdatedAt = r.Reference, r.Instructions, t.now
+	if err := t.Model(p).Select("reference", "instructions", "updated_at").Updates(p).Error; err != nil {
+		return err
+	}
+	if err := t.callOffSettling(p); err != nil {
+		return err
+	}
+	// The reminders that are due at once are this email.
+	if err := t.Exec(`UPDATE orders SET reminder_stage = (SELECT COUNT(*) FROM reminder_rules AS r
+		WHERE r.merchant_id = orders.merchant_id AND r.method_class = 'offline' AND r.after_s = 0)
+		WHERE id = ? AND reminder_stage < (SELECT COUNT(*) FROM reminder_rules AS r
+		WHERE r.merchant_id = orders.merchant_id AND r.method_class = 'offline' AND r.after_s = 0)`, o.ID).Error; err != nil {
+		return err
+	}
+	if p.Instructions == nil {
+		return nil
+	}
+	return t.email(Email{Kind: EmailInstructions, Fact: p.ID + ":instructions"}, o)
+}
+
+// paymentSucceeded applies money that has arrived. Money for an order that cannot take it, and money that is not what was asked for,
+// is kept and told of: never dropped, and never silently fulfilled.
+func (t *tx) paymentSucceeded(o *Order, p *Payment, r PaymentResult, actor string) error {
+	wrong := r.Amount != 0 && r.Amount != p.Amount || r.Currency != "" && r.Currency != p.Currency
+	if wrong {
+		if r.Currency == "" {
+			r.Currency = p.Currency
+		}
+		p.AmountReceived, p.ReceivedCurrency = &r.Amount, &r.Currency
+		if err := t.Model(p).Select("amount_received", "received_currency").Updates(p).Error; err != nil {
+			return err
+		}
+	}
+	switch {
+	case o.Status != OrderNotPaid:
 		t.note(o, "payment.late", actor, "A payment arrived for an order that is "+string(o.Status)+".", map[string]any{"payment": p.ID})
 		return t.emitOrder(EventPaymentLate, p.ID+":late", o)
+	case wrong:
+		t.note(o, "payment.mismatch", actor, "A payment arrived that is not what was asked for.", map[string]any{
+			"payment": p.ID, "expected": p.Amount, "received": r.Amount, "expected_currency": p.Currency, "received_currency": r.Currency,
+		})
+		return t.emitOrder(EventPaymentMismatch, p.ID+":mismatch", o)
 	}
 	if err := t.Model(&Payment{}).Where("id = ?", p.ID).Update("applied", true).Error; err != nil {
 		return err
@@ -196,6 +253,10 @@ func (t *tx) movePayment(o *Order, p *Payment, to PaymentStatus, c paymentChange
 	if c.reference != "" {
 		columns["reference"] = c.reference
 		p.Reference = c.reference
+	}
+	if c.redirectURL != "" {
+		columns["redirect_url"] = c.redirectURL
+		p.RedirectURL = &c.redirectURL
 	}
 	detail := map[string]any{"payment": p.ID, "from": p.Status, "to": to}
 	if to == PaymentFailed {

@@ -19,6 +19,7 @@ type Keyring struct {
 	fingerprint []byte
 	credential  []byte
 	gateway     []byte
+	link        []byte
 	check       string
 }
 
@@ -43,7 +44,7 @@ func NewKeyring(secret []byte) (*Keyring, error) {
 		return nil, err
 	}
 	return &Keyring{
-		sealing: aead, fingerprint: derive("fingerprint"), credential: derive("credential"), gateway: derive("gateway"),
+		sealing: aead, fingerprint: derive("fingerprint"), credential: derive("credential"), gateway: derive("gateway"), link: derive("link"),
 		check: hex.EncodeToString(derive("check")[:16]),
 	}, nil
 }
@@ -77,6 +78,9 @@ func (k *Keyring) digest(credential string) string { return mac(k.credential, cr
 
 // GatewaySecret is the secret with which a gateway of ours signs its callbacks, 64 hexadecimal digits.
 func (k *Keyring) GatewaySecret(name string) []byte { return []byte(mac(k.gateway, name)) }
+
+// LinkSignature signs the id of a checkout link, so that one can be told from a guess without asking the database.
+func (k *Keyring) LinkSignature(id string) string { return mac(k.link, id)[:32] }
 
 func mac(key []byte, s string) string {
 	m := hmac.New(sha256.New, key)

@@ -45,6 +45,34 @@ type Settings struct {
 	RefundApproval string `json:"refund_approval"`
 	SupportEmail   string `json:"support_email"`
 	SupportURL     string `json:"support_url"`
+	// RefundRequests lets customers ask for a refund on the order page.
+	RefundRequests bool     `json:"refund_requests"`
+	Tax            Tax      `json:"tax"`
+	Branding       Branding `json:"branding"`
+}
+
+// Tax says what tax is contained in, or added to, a merchant's prices. Without a rate for the customer's country there is none.
+type Tax struct {
+	// Inclusive prices contain the tax.
+	Inclusive bool `json:"inclusive"`
+	// Country is where the merchant is established: a business with a VAT number elsewhere owes the tax itself (reverse charge).
+	Country string    `json:"country"`
+	Rates   []TaxRate `json:"rates"`
+}
+
+// TaxRate is the rate of one country.
+type TaxRate struct {
+	Country string `json:"country"`
+	// RateBP is in hundredths of a percent: 1900 is 19 %.
+	RateBP int `json:"rate_bp"`
+}
+
+// Branding is how the hosted pages and the emails look, and the texts that customers agree to.
+type Branding struct {
+	LogoURL    string `json:"logo_url"`
+	Color      string `json:"color"` // #rrggbb
+	TermsURL   string `json:"terms_url"`
+	PrivacyURL string `json:"privacy_url"`
 }
 
 // Reminders are the pauses after an order's creation at which a customer who has not paid is reminded.
@@ -60,5 +88,6 @@ func DefaultSettings() Settings {
 		Reminders:         Reminders{Online: []Duration{h(1), h(48)}, Offline: []Duration{0, h(144), h(312)}},
 		DeleteUnpaidAfter: h(2160),
 		RefundApproval:    "auto",
+		Tax:               Tax{Rates: []TaxRate{}},
 	}
 }

@@ -3,7 +3,8 @@ package models
 import (
 	"context"
 	"net/url"
-	"strconv"
+	"regexp"
+	"slices"
 	"time"
 )
 
@@ -22,6 +23,9 @@ type SettingsPatch struct {
 	RefundApproval    Optional[string]         `json:"refund_approval"`
 	SupportEmail      Optional[string]         `json:"support_email"`
 	SupportURL        Optional[string]         `json:"support_url"`
+	RefundRequests    Optional[bool]           `json:"refund_requests"`
+	Tax               Optional[Tax]            `json:"tax"`
+	Branding          Optional[Branding]       `json:"branding"`
 	Live              Optional[bool]           `json:"live"`
 }
 
@@ -109,7 +113,48 @@ func (p *SettingsPatch) apply(m *Merchant, bad *invalids) {
 	if v.SupportURL != "" && !webAddress(v.SupportURL) {
 		bad.add("support_url", "must be an http or https address of at most 2048 characters")
 	}
+	p.RefundRequests.apply(&v.RefundRequests, false)
+	p.Tax.apply(&v.Tax, standard.Tax)
+	v.Tax.check(bad)
+	p.Branding.apply(&v.Branding, Branding{})
+	v.Branding.check(bad)
 	p.Live.require(&m.Live, "live", bad)
+}
+
+func (v *Tax) check(bad *invalids) {
+	if v.Rates == nil {
+		v.Rates = []TaxRate{}
+	}
+	if v.Country != "" && !countryCode.MatchString(v.Country) {
+		bad.add("tax.country", "must be a country's two-letter code, such as DE")
+	}
+	seen := map[string]bool{}
+	for i, r := range v.Rates {
+		field := "tax.rates[" + itoa(i) + "]"
+		if !countryCode.MatchString(r.Country) {
+			bad.add(field+".country", "must be a country's two-letter code, such as DE")
+		}
+		if seen[r.Country] {
+			bad.add(field+".country", "has a rate already")
+		}
+		seen[r.Country] = true
+		if r.RateBP < 0 || r.RateBP > 10_000 {
+			bad.add(field+".rate_bp", "must be from 0 to 10000 hundredths of a percent")
+		}
+	}
+}
+
+var brandColor = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+
+func (v *Branding) check(bad *invalids) {
+	if v.Color != "" && !brandColor.MatchString(v.Color) {
+		bad.add("branding.color", "must be a colour such as #0b6e4f")
+	}
+	for _, a := range []struct{ field, address string }{{"logo_url", v.LogoURL}, {"terms_url", v.TermsURL}, {"privacy_url", v.PrivacyURL}} {
+		if a.address != "" && !webAddress(a.address) {
+			bad.add("branding."+a.field, "must be an http or https address of at most 2048 characters")
+		}
+	}
 }
 
 func applyReminders(o Optional[[]string], to *[]Duration, standard []Duration, field string, bad *invalids) {
@@ -129,9 +174,9 @@ func parseReminders(values []string, field string, bad *invalids) []Duration {
 	}
 	out := make([]Duration, len(values))
 	for i, v := range values {
-		name := field + "[" + strconv.Itoa(i) + "]"
+		name := field + "[" + itoa(i) + "]"
 		out[i] = parsePause(v, name, bad)
-		if i > 0 && out[i] <= out[i-1] && !bad.has(name) && !bad.has(field+"["+strconv.Itoa(i-1)+"]") {
+		if i > 0 && out[i] <= out[i-1] && !bad.has(name) && !bad.has(field+"["+itoa(i-1)+"]") {
 			bad.add(name, "must be later than the reminder before it")
 		}
 	}
@@ -156,12 +201,7 @@ func parsePause(v, field string, bad *invalids) Duration {
 
 // has reports whether something is wrong with a field already.
 func (v invalids) has(field string) bool {
-	for _, f := range v {
-		if f.Field == field {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(v, func(f FieldError) bool { return f.Field == field })
 }
 
 func webAddress(s string) bool {

@@ -104,3 +104,13 @@ func (t *translator) date(when time.Time) (string, error) {
 	}
 	return t.text("date", map[string]any{"Day": day, "Month": month, "Year": when.Year()})
 }
+
+// FormatDate writes the day of when, in its own location, as the language of a locale does: "1 March 2026" in English. The zero
+// time is "".
+func FormatDate(locale string, when time.Time) string {
+	s, err := translators[Language(locale)].date(when)
+	if err != nil { // every language has every month; held by a test
+		return when.Format(time.DateOnly)
+	}
+	return s
+}

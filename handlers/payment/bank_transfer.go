@@ -1,6 +1,7 @@
 package payment
 
-// Instructions tells a customer how to pay by bank transfer.
+// Instructions tells a customer how to pay by bank transfer. All of it is for the
+// customer's eyes.
 type Instructions struct {
 	// Reference is the RF creditor reference of the order, which the customer
 	// must quote. [PrintCreditorReference] makes it readable.
@@ -8,10 +9,19 @@ type Instructions struct {
 	// Amount is in minor units of Currency.
 	Amount   int64
 	Currency string
+
+	// The account, as [BankTransferConfig] has it. [PrintIBAN] makes the IBAN
+	// readable. Empty when only the reference was asked for.
+	AccountHolder string
+	IBAN          string
+	BIC           string
+	BankName      string
+	// Text is the seller's own, in lines of plain text.
+	Text string
 }
 
-// BankTransfer returns the instructions for paying an order. The error is a
-// [FieldErrors].
+// BankTransfer returns the instructions for paying an order, without an account.
+// The error is a [FieldErrors].
 func BankTransfer(orderNumber string, amount int64, currency string) (Instructions, error) {
 	wrong := validateMoney(amount, currency)
 	reference, err := CreditorReference(orderNumber)
@@ -22,27 +32,4 @@ func BankTransfer(orderNumber string, amount int64, currency string) (Instructio
 		return Instructions{}, wrong
 	}
 	return Instructions{Reference: reference, Amount: amount, Currency: currency}, nil
-}
-
-func validateMoney(amount int64, currency string) FieldErrors {
-	var wrong FieldErrors
-	if amount <= 0 {
-		wrong = append(wrong, FieldError{"amount", "must be above zero"})
-	}
-	if !isCurrency(currency) {
-		wrong = append(wrong, FieldError{"currency", "must be an ISO 4217 code of three capital letters"})
-	}
-	return wrong
-}
-
-func isCurrency(code string) bool {
-	if len(code) != 3 {
-		return false
-	}
-	for i := range len(code) {
-		if code[i] < 'A' || code[i] > 'Z' {
-			return false
-		}
-	}
-	return true
 }

@@ -46,13 +46,15 @@ func ParseCreditorReference(text string) (orderNumber string, err error) {
 
 // PrintCreditorReference groups a reference by fours, as the standard prints it:
 // RF18 5390 0754 7034.
-func PrintCreditorReference(reference string) string {
+func PrintCreditorReference(reference string) string { return groupByFour(reference) }
+
+func groupByFour(text string) string {
 	var groups []string
-	for len(reference) > 4 {
-		groups = append(groups, reference[:4])
-		reference = reference[4:]
+	for len(text) > 4 {
+		groups = append(groups, text[:4])
+		text = text[4:]
 	}
-	return strings.Join(append(groups, reference), " ")
+	return strings.Join(append(groups, text), " ")
 }
 
 func isCreditorText(text string) bool {

@@ -12,6 +12,11 @@ const (
 	ProcessingError      FailureCode = "processing_error"
 	AuthenticationFailed FailureCode = "authentication_failed"
 	NotRefundable        FailureCode = "not_refundable"
+	// PaymentExpired: the gateway's payment page was open for too long, or was
+	// closed because another way to pay was chosen.
+	PaymentExpired FailureCode = "payment_expired"
+	// RefundFailed: the gateway could not send the money back.
+	RefundFailed FailureCode = "refund_failed"
 )
 
 var failureMessages = map[FailureCode]string{
@@ -21,6 +26,8 @@ var failureMessages = map[FailureCode]string{
 	ProcessingError:      "The payment could not be processed and nothing was charged. Please try again.",
 	AuthenticationFailed: "The payment was not confirmed and nothing was charged. Please try again or use another card.",
 	NotRefundable:        "The payment was not completed, so it cannot be refunded.",
+	PaymentExpired:       "The payment page has expired and nothing was charged. Please pay again.",
+	RefundFailed:         "The money could not be sent back the way it came. Please ask the seller for another way.",
 }
 
 // Message says in plain English what happened and what to do. A code that this

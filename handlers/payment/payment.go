@@ -20,8 +20,11 @@ import (
 //
 // An [Outcome] is an answer, also when the answer is no. An error means that
 // there is no answer: a [FieldErrors] that the request was never valid and must
-// not be repeated as it is; any other error that the money may have moved, and
+// not be repeated as it is; one that wraps [ErrRefused] that nothing has moved,
+// and that repeating is in vain before the gateway's settings or the account
+// behind them have changed; any other error that the money may have moved, and
 // that the same call may be made again, which the request's id makes harmless.
+// A call whose context has ended gives the context's error.
 type Gateway interface {
 	// Name is the gateway's name in the payment's data, such as "test".
 	Name() string
@@ -43,7 +46,8 @@ type Gateway interface {
 
 	// ParseCallback checks that a call to the gateway's callback URL comes from
 	// the gateway and reads it. The error wraps [ErrCallback] for anything that
-	// is not a genuine callback. Callbacks repeat and overtake each other.
+	// is not a genuine callback, and [ErrIgnored] for a genuine one that tells
+	// nothing about a payment of ours. Callbacks repeat and overtake each other.
 	ParseCallback(header http.Header, body []byte) (Callback, error)
 }
 
@@ -54,6 +58,13 @@ var (
 	// ErrCallback is wrapped by the error for a callback that is forged, stale or
 	// unreadable.
 	ErrCallback = errors.New("callback refused")
+	// ErrIgnored is wrapped by the error for a genuine callback that is of no
+	// concern: of a kind that is not handled, or about money that was not ours to
+	// take. It is answered like one that was handled, or it would be repeated.
+	ErrIgnored = errors.New("callback of no concern")
+	// ErrRefused is wrapped by the error for a call that the gateway refused for
+	// a reason outside the request, such as a wrong API key.
+	ErrRefused = errors.New("refused by the gateway")
 )
 
 // Status is where a charge or a refund stands. The values are those of the API's
@@ -97,6 +108,14 @@ type ChargeRequest struct {
 	// ReturnURL is where a gateway with pages of its own sends the customer
 	// afterwards.
 	ReturnURL string
+	// CancelURL is where such a gateway sends the customer who turns back without
+	// paying; ReturnURL when empty.
+	CancelURL string
+	// CustomerEmail fills in the address on such a page; it may be empty.
+	CustomerEmail string
+	// Description names on such a page what is paid for, in the customer's
+	// language; at most 250 characters. Without it the order number does.
+	Description string
 }
 
 // RefundRequest gives money back.
@@ -111,12 +130,18 @@ type RefundRequest struct {
 	Currency string
 	// CreatedAt is when the refund was made, as its row says.
 	CreatedAt time.Time
+	// Attempt tells a refund that staff start anew, after the outcome was that it
+	// failed, from a repetition of the call: the gateway would answer the latter
+	// with the old failure. 0 at first; one more each time. Never more after an
+	// error, which leaves open whether the money has moved.
+	Attempt int
 }
 
 // Outcome is a gateway's answer. It holds nothing secret and may be stored.
 type Outcome struct {
 	Status Status
-	// Reference is the gateway's name of the charge or refund; always set.
+	// Reference is the gateway's name of the charge or refund. Always set, unless
+	// the status is failed: a gateway may refuse what it has given no name yet.
 	Reference string
 	// Amount and Currency are what the gateway says it moved or will move, which
 	// need not be what was asked for.
@@ -139,9 +164,31 @@ type Outcome struct {
 type Callback struct {
 	// ID is the same whenever the gateway repeats the callback.
 	ID string
-	// Outcome says where the charge with Outcome.Reference stands.
+	// Subject is what Outcome is about.
+	Subject Subject
+	// Outcome says where the charge or refund with Outcome.Reference stands.
 	Outcome Outcome
+	// PaymentID is our id of the payment, as the charge was asked for with it. It
+	// finds the payment also when the charge's reference was lost on the way. Empty
+	// when the gateway did not give it back, as for [SubjectRefund].
+	PaymentID string
+	// RefundID is our id of the refund; set with [SubjectRefund] only.
+	RefundID string
 }
+
+// Subject is what a callback is about.
+type Subject string
+
+const (
+	// SubjectCharge: the outcome is that of a charge.
+	SubjectCharge Subject = "charge"
+	// SubjectRefund: the outcome is that of a refund which was asked for here.
+	SubjectRefund Subject = "refund"
+	// SubjectRefundTotal: the outcome's amount is all that was given back of the
+	// payment so far, by whomever, so that a refund which was made on the gateway's
+	// own pages is seen. The reference is not one for Status.
+	SubjectRefundTotal Subject = "refund_total"
+)
 
 // FieldError says what is wrong with one field of a request. Message completes
 // the sentence that Field begins ("card.number" "is not …") and never repeats

@@ -97,7 +97,8 @@ func readTestCallback(body []byte) (Callback, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return Callback{}, callbackError("something follows the body's object")
 	}
-	if _, err := parseTestReference(c.Reference); err != nil {
+	r, err := parseTestReference(c.Reference)
+	if err != nil {
 		return Callback{}, callbackError("the reference is unknown")
 	}
 	if !c.Status.Final() {
@@ -107,7 +108,10 @@ func readTestCallback(body []byte) (Callback, error) {
 	if c.Status == StatusFailed {
 		outcome.FailureCode, outcome.FailureMessage = c.FailureCode, c.FailureCode.Message()
 	}
-	return Callback{ID: c.ID, Outcome: outcome}, nil
+	if r.kind == kindRefund {
+		return Callback{ID: c.ID, Subject: SubjectRefund, Outcome: outcome, RefundID: r.id}, nil
+	}
+	return Callback{ID: c.ID, Subject: SubjectCharge, Outcome: outcome, PaymentID: r.id}, nil
 }
 
 func (g *Test) sign(stamp string, body []byte) []byte {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 )
@@ -55,12 +56,24 @@ func NewTest(config TestConfig) (*Test, error) {
 	return &Test{config}, nil
 }
 
+// Format prints a mask for every verb.
+func (TestConfig) Format(f fmt.State, _ rune) { printMask(f, "test") }
+
+// LogValue returns a mask.
+func (TestConfig) LogValue() slog.Value { return maskValue("test") }
+
+// Format prints a mask for every verb.
+func (Test) Format(f fmt.State, _ rune) { printMask(f, "test") }
+
 // Name returns "test".
 func (g *Test) Name() string { return "test" }
 
 // Charge does what [ChargeRequest.Card] says; a card is required.
-func (g *Test) Charge(_ context.Context, req ChargeRequest) (Outcome, error) {
-	wrong := validateTestRequest("payment_id", req.PaymentID, req.Amount, req.Currency, req.CreatedAt)
+func (g *Test) Charge(ctx context.Context, req ChargeRequest) (Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return Outcome{}, err
+	}
+	wrong := validateRequest("payment_id", req.PaymentID, req.Amount, req.Currency, req.CreatedAt)
 	if req.Card == nil {
 		wrong = append(wrong, FieldError{"card", "is required"})
 	} else {
@@ -85,7 +98,10 @@ func (g *Test) Charge(_ context.Context, req ChargeRequest) (Outcome, error) {
 // Status answers as if it had remembered the charge. It does not know what the
 // customer answered on the confirmation page: such a charge stays
 // requires_action here and is settled by [Test.Answer].
-func (g *Test) Status(_ context.Context, reference string) (Outcome, error) {
+func (g *Test) Status(ctx context.Context, reference string) (Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return Outcome{}, err
+	}
 	r, err := parseTestReference(reference)
 	if err != nil {
 		return Outcome{}, err
@@ -113,19 +129,15 @@ func (g *Test) Answer(reference string, confirmed bool) (Outcome, error) {
 // Refund succeeds at once for a charge that succeeded or waited for the
 // customer's answer, and otherwise fails with [NotRefundable]. It cannot know
 // how much of the charge was refunded before.
-func (g *Test) Refund(_ context.Context, req RefundRequest) (Outcome, error) {
+func (g *Test) Refund(ctx context.Context, req RefundRequest) (Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return Outcome{}, err
+	}
 	charge, err := parseTestReference(req.Reference)
 	if err != nil {
 		return Outcome{}, err
 	}
-	wrong := validateTestRequest("refund_id", req.RefundID, req.Amount, req.Currency, req.CreatedAt)
-	if req.Amount > charge.amount {
-		wrong = append(wrong, FieldError{"amount", "is more than was charged"})
-	}
-	if req.Currency != charge.currency {
-		wrong = append(wrong, FieldError{"currency", "is not the one that was charged"})
-	}
-	if len(wrong) > 0 {
+	if wrong := validateRefund(req, charge.amount, charge.currency); len(wrong) > 0 {
 		return Outcome{}, wrong
 	}
 	refund := newTestReference(kindRefund, req.RefundID, req.Amount, req.Currency, req.CreatedAt)
@@ -170,18 +182,5 @@ func (r testReference) processing(left time.Duration) Outcome {
 func (r testReference) succeeded() Outcome { return r.moved(StatusSucceeded) }
 
 func (r testReference) failed(code FailureCode) Outcome {
-	o := r.moved(StatusFailed)
-	o.FailureCode, o.FailureMessage = code, code.Message()
-	return o
-}
-
-func validateTestRequest(idField, id string, amount int64, currency string, createdAt time.Time) FieldErrors {
-	wrong := validateMoney(amount, currency)
-	if !testID.MatchString(id) {
-		wrong = append(wrong, FieldError{idField, "must have 1 to 64 letters, digits, _ or -"})
-	}
-	if year := createdAt.UTC().Year(); year < 1970 || year > 9999 {
-		wrong = append(wrong, FieldError{"created_at", "is required"})
-	}
-	return wrong
+	return r.moved(StatusFailed).failed(code)
 }

@@ -278,7 +278,7 @@ func TestEveryFailureHasItsOwnMessage(t *testing.T) {
 	t.Parallel()
 	general := FailureCode("some_later_code").Message()
 	var seen []string
-	for _, code := range []FailureCode{CardDeclined, InsufficientFunds, ExpiredCard, ProcessingError, AuthenticationFailed, NotRefundable} {
+	for _, code := range []FailureCode{CardDeclined, InsufficientFunds, ExpiredCard, ProcessingError, AuthenticationFailed, NotRefundable, PaymentExpired, RefundFailed} {
 		message := code.Message()
 		if message == general || slices.Contains(seen, message) || strings.Contains(message, "_") || !strings.HasSuffix(message, ".") {
 			t.Errorf("%s: %q", code, message)

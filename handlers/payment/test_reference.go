@@ -33,10 +33,7 @@ const (
 // testDelay is how long a delayed charge stays processing.
 const testDelay = 2 * time.Second
 
-var (
-	testID               = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
-	testReferencePattern = regexp.MustCompile(`^test\.([a-z_]{1,32})\.([0-9]{1,15})\.([0-9]{1,19})([A-Z]{3})\.([A-Za-z0-9_-]{1,64})$`)
-)
+var testReferencePattern = regexp.MustCompile(`^test\.([a-z_]{1,32})\.([0-9]{1,15})\.([0-9]{1,19})([A-Z]{3})\.([A-Za-z0-9_-]{1,64})$`)
 
 func newTestReference(kind testKind, id string, amount int64, currency string, createdAt time.Time) testReference {
 	// Cut to what String keeps, so that a first answer and a later one agree.
