@@ -101,10 +101,14 @@ func (s *Server) serveAsset(c *fiber.Ctx) error {
 }
 
 // templates are the pages by the name of their file without its extension, each with the layout around it.
-var templates = loadTemplates()
+var templates = loadTemplates("layout", func(name string) (string, bool) { return name, !strings.HasPrefix(name, "shop") })
 
-func loadTemplates() map[string]*template.Template {
-	layout := template.Must(template.New("layout").Funcs(template.FuncMap{
+// shopTemplates are the customers' pages, pages/shop_<name>.html, by that name.
+var shopTemplates = loadTemplates("shop", func(name string) (string, bool) { return strings.CutPrefix(name, "shop_") })
+
+// loadTemplates puts a frame around each file that named has a name for.
+func loadTemplates(frame string, named func(file string) (name string, ok bool)) map[string]*template.Template {
+	layout := template.Must(template.New(frame).Funcs(template.FuncMap{
 		"asset": func(name string) (string, error) {
 			if a, ok := assets[name]; ok {
 				return a.url, nil
@@ -113,14 +117,15 @@ func loadTemplates() map[string]*template.Template {
 		},
 		"when":  func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05 UTC") },
 		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	}).ParseFS(templateFiles, "pages/layout.html"))
+	}).ParseFS(templateFiles, "pages/"+frame+".html"))
 	files, err := templateFiles.ReadDir("pages")
 	if err != nil {
 		panic(err)
 	}
 	out := map[string]*template.Template{}
 	for _, f := range files {
-		if name := strings.TrimSuffix(f.Name(), ".html"); name != "layout" {
+		file := strings.TrimSuffix(f.Name(), ".html")
+		if name, ok := named(file); ok && file != frame {
 			out[name] = template.Must(template.Must(layout.Clone()).ParseFS(templateFiles, "pages/"+f.Name()))
 		}
 	}

@@ -99,6 +99,7 @@ var pages = []page{
 	{get, "/gateway/test/{token}", anyone, (*Server).testGatewayPage},
 	{post, "/gateway/test/{token}", anyone, (*Server).answerTestGateway},
 	{get, "/assets/{file}", anyone, (*Server).serveAsset},
+	{get, "/assets/brand/{file}", anyone, (*Server).serveBrandSheet},
 	{get, "/operator", anyone, (*Server).operatorPage},
 	{post, "/operator", anyone, (*Server).signIn},
 	{post, "/operator/sign-out", anyone, (*Server).signOut},

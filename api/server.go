@@ -62,17 +62,18 @@ type Config struct {
 type Server struct {
 	Config
 	staffRoom
-	store     *models.Store
-	log       *slog.Logger
-	public    string
-	app       *fiber.App
-	api       huma.API
-	router    *guarded
-	metrics   *metrics
-	wrongKeys *attempts             // by the address that they came from
-	redis     redis.UniversalClient // nil without Redis
-	document  []byte                // openapi.json
-	docs      []byte                // the page at /docs
+	store      *models.Store
+	log        *slog.Logger
+	public     string
+	app        *fiber.App
+	api        huma.API
+	router     *guarded
+	metrics    *metrics
+	wrongKeys  *attempts // by the address that they came from
+	allowances allowances
+	redis      redis.UniversalClient // nil without Redis
+	document   []byte                // openapi.json
+	docs       []byte                // the page at /docs
 
 	base     context.Context // ends when the shutdown has waited long enough
 	cut      context.CancelFunc
