@@ -233,7 +233,10 @@ func TestRetryItem(t *testing.T) {
 		wantCode(t, err, models.CodeConflict) // delivered
 
 		// From its licences: it has none. Of many who press the button one starts it.
-		errs := race(6, func(int) error { _, err := s.RetryItem(t.Context(), shop.Test, o.ID, o.Items[0].ID, "api_key:key_1"); return err })
+		errs := race(6, func(int) error {
+			_, err := s.RetryItem(t.Context(), shop.Test, o.ID, o.Items[0].ID, "api_key:key_1")
+			return err
+		})
 		refusals(t, errs, models.CodeConflict)
 		if n := succeeded(errs); n != 1 {
 			t.Errorf("%d of 6 retries were accepted", n)
