@@ -17,7 +17,7 @@ import (
 
 // docsPage shows the OpenAPI document as a page. It is rendered here, so that it needs no script and nothing from elsewhere.
 func (s *Server) docsPage(c *fiber.Ctx) error {
-	pageHeaders(c, pagePolicy)
+	pageHeaders(c, pagePolicy+"; form-action 'none'")
 	c.Set(fiber.HeaderCacheControl, "public, max-age=300")
 	return c.Send(s.docs)
 }

@@ -3,7 +3,6 @@ package api
 import (
 	"net/url"
 	"regexp"
-	"strings"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -99,7 +98,7 @@ func (s *Server) showTestPayment(c *fiber.Ctx, p *models.Payment, o *models.Orde
 		v.ReturnURL = *o.ReturnURL
 		// The answer to the form sends the browser there, and browsers hold form-action against that too.
 		if origin := originOf(*o.ReturnURL); origin != "" {
-			c.Set(fiber.HeaderContentSecurityPolicy, strings.Replace(pagePolicy, "form-action 'self'", "form-action 'self' "+origin, 1))
+			c.Set(fiber.HeaderContentSecurityPolicy, pagePolicy+"; form-action 'self' "+origin)
 		}
 	}
 	return s.show(c, fiber.StatusOK, "gateway_test", view{Title: "Test payment", Brand: "Test gateway", Width: "narrow", Data: v})

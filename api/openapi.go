@@ -41,23 +41,30 @@ const introduction = `Purser takes an order, takes the money, produces the licen
 // enums are the values of fields of answers whose Go types do not tell Huma.
 var enums = map[string]map[string][]any{
 	"Order": {
-		"status":             {models.OrderNotPaid, models.OrderPaid, models.OrderDeleted, models.OrderTerminated},
-		"fulfillment_status": {models.NotDelivered, models.PartiallyDelivered, models.Delivered},
-		"delete_reason":      {models.DeletedExpired, models.DeletedCancelled},
-		"refund_status":      {"partial", "full"},
+		"status":             values(models.OrderNotPaid, models.OrderPaid, models.OrderDeleted, models.OrderTerminated),
+		"fulfillment_status": values(models.NotDelivered, models.PartiallyDelivered, models.Delivered),
+		"delete_reason":      values(models.DeletedExpired, models.DeletedCancelled),
+		"refund_status":      values("partial", "full"),
 	},
-	"Item":    {"fulfillment_status": {models.NotDelivered, models.PartiallyDelivered, models.Delivered, models.FulfillmentFailed}},
-	"License": {"status": {models.LicenseActive, models.LicenseRevoked}},
-	"Payment": {"status": {
-		models.PaymentPending, models.PaymentRequiresAction, models.PaymentProcessing, models.PaymentSucceeded, models.PaymentFailed, models.PaymentCancelled,
-	}},
+	"Item":    {"fulfillment_status": values(models.NotDelivered, models.PartiallyDelivered, models.Delivered, models.FulfillmentFailed)},
+	"License": {"status": values(models.LicenseActive, models.LicenseRevoked)},
+	"Payment": {"status": values(models.PaymentPending, models.PaymentRequiresAction, models.PaymentProcessing, models.PaymentSucceeded,
+		models.PaymentFailed, models.PaymentCancelled)},
 	"Problem": {"code": problemCodes()},
 }
 
+func values[T ~string](of ...T) []any {
+	out := make([]any, len(of))
+	for i, v := range of {
+		out[i] = string(v)
+	}
+	return out
+}
+
 func problemCodes() []any {
-	out := make([]any, len(problemKinds))
-	for i, k := range problemKinds {
-		out[i] = k.Code
+	var out []any
+	for _, k := range problemKinds {
+		out = append(out, string(k.Code))
 	}
 	return out
 }
@@ -65,15 +72,16 @@ func problemCodes() []any {
 // addEnums writes enums into the document.
 func addEnums(o *huma.OpenAPI) error {
 	for schema, fields := range enums {
-		for field, values := range fields {
+		for field, of := range fields {
 			s := o.Components.Schemas.Map()[schema]
 			if s == nil || s.Properties[field] == nil {
 				return fmt.Errorf("%s.%s is in no schema", schema, field)
 			}
-			if s.Properties[field].Nullable {
-				values = append(slices.Clone(values), nil)
+			p := s.Properties[field]
+			if p.Enum = of; p.Nullable {
+				p.Enum = append(slices.Clone(of), nil)
 			}
-			s.Properties[field].Enum = values
+			p.PrecomputeMessages()
 		}
 	}
 	return nil
