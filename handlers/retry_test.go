@@ -10,7 +10,6 @@ import (
 
 	"github.com/purser-dev/purser/handlers"
 	"github.com/purser-dev/purser/handlers/mail"
-	"github.com/purser-dev/purser/handlers/payment"
 	"github.com/purser-dev/purser/jobs"
 	"github.com/purser-dev/purser/models"
 	"github.com/purser-dev/purser/models/storetest"
@@ -127,30 +126,9 @@ func TestARefusalForNowIsTriedAgain(t *testing.T) {
 
 func TestAnOperatorRunsAScheduledTask(t *testing.T) {
 	each(t, func(b *bench) {
-		storetest.Product(b, b.store, b.shop.Test, "app", models.MethodTemplate)
-		o := storetest.Order(b, b.store, b.shop.Test, "app", 1)
-		p, err := b.store.BeginPayment(b.Context(), b.shop.Test, o.ID, models.NewPayment{Method: "card", Gateway: "test", Class: "online", Actor: "test"})
-		if err != nil {
-			b.Fatal(err)
-		}
-		// The card that is processing and succeeds two seconds later; made an hour ago, it has succeeded.
-		out, err := b.gateway.Charge(b.Context(), payment.ChargeRequest{
-			PaymentID: p.ID, OrderNumber: o.Number, Amount: p.Amount, Currency: p.Currency, CreatedAt: p.CreatedAt.Add(-time.Hour),
-			Card: &payment.Card{Number: "4000000000000077", ExpMonth: 12, ExpYear: time.Now().Year() + 1, CVC: "123"},
-		})
-		if err != nil || out.Status != payment.StatusProcessing {
-			b.Fatalf("charge: %+v, %v", out, err)
-		}
-		result := models.PaymentResult{Status: models.PaymentProcessing, Reference: out.Reference, Ask: time.Hour}
-		if _, err := b.store.ApplyPayment(b.Context(), p.ID, result, "test"); err != nil {
-			b.Fatal(err)
-		}
-		var j models.Job
-		for _, found := range storetest.Jobs(b, b.store, jobs.KindSettle) {
-			if found.State == models.JobDue {
-				j = found
-			}
-		}
+		o, p := b.begin()
+		b.processing(o, p, time.Now().Add(-time.Hour), time.Hour)
+		j := b.waiting()
 		b.work()
 		info := b.taskIn(j, asynq.TaskStateScheduled)
 		if ahead := info.NextProcessAt.Sub(j.RunAt); ahead < 0 || ahead > time.Second {
