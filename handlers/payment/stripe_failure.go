@@ -82,11 +82,8 @@ func stripeFailure(err error) error {
 	told := fmt.Sprintf("Stripe answered %d (type %s, code %s, parameter %s, request %s)", fault.HTTPStatusCode,
 		printable(string(fault.Type)), printable(string(fault.Code)), printable(fault.Param), printable(fault.RequestID))
 	status := fault.HTTPStatusCode
-	switch {
-	case status == http.StatusConflict, status == http.StatusTooManyRequests, status >= 500 || status < 400:
+	if status == http.StatusConflict || status == http.StatusTooManyRequests || status >= 500 || status < 400 {
 		return fmt.Errorf("payment: stripe: %s", told)
-	case status == http.StatusUnauthorized, status == http.StatusForbidden:
-		return fmt.Errorf("payment: stripe: %w: %s", ErrRefused, told)
 	}
 	if field, ok := stripeField(fault); ok {
 		message := "is not accepted by Stripe"
