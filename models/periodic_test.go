@@ -1,0 +1,525 @@
+package models_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/models"
+	"github.com/purser-dev/purser/models/storetest"
+)
+
+// aged makes an order as old as it says.
+func aged(t testing.TB, s *models.Store, orderID string, age time.Duration) {
+	t.Helper()
+	storetest.Exec(t, s, `UPDATE orders SET unpaid_since = $1 WHERE id = $2`, time.Now().UTC().Add(-age).Truncate(time.Microsecond), orderID)
+}
+
+func settings(t *testing.T, s *models.Store, shop storetest.Shop, patch string) {
+	t.Helper()
+	ok(s.UpdateSettings(t.Context(), shop.Test, decode[models.SettingsPatch](t, patch)))(t)
+}
+
+// reminderStages returns the stages of the reminders that were staged for an order, in their order.
+func reminderStages(t testing.TB, s *models.Store, orderID string) string {
+	t.Helper()
+	return strings.Join(texts(t, s, `SELECT CAST(stage AS text) FROM emails WHERE order_id = $1 AND kind = 'payment_reminder' ORDER BY id`, orderID), " ")
+}
+
+// offline chooses bank transfer for an order, without anything that a gateway would do.
+var offline = models.NewPayment{Method: "bank_transfer", Gateway: "none", Class: "offline", Actor: "test"}
+
+func TestWhichRemindersAreDue(t *testing.T) {
+	cases := []struct {
+		name    string
+		offline bool
+		stage   int
+		age     time.Duration
+		staged  string
+		next    int
+	}{
+		{"an online order is left alone before its first", false, 0, 8 * time.Second, "", 0},
+		{"the first online reminder", false, 0, 11 * time.Second, "0", 1},
+		{"nothing between the first and the second", false, 1, 50 * time.Second, "", 1},
+		{"the second online reminder", false, 1, 91 * time.Second, "1", 2},
+		{"of two that are due the latest only", false, 0, 91 * time.Second, "1", 2},
+		{"of three that are due the latest only", false, 0, 10 * time.Hour, "2", 3},
+		{"of the two that are left the latest only", false, 1, 10 * time.Hour, "2", 3},
+		{"nothing after the last", false, 3, 1000 * time.Hour, "", 3},
+		{"an offline order's first is due at once", true, 0, 0, "0", 1},
+		{"nothing between an offline order's reminders", true, 1, 20 * time.Second, "", 1},
+		{"an offline order's second", true, 1, 31 * time.Second, "1", 2},
+		{"an offline order has no third", true, 2, 1000 * time.Hour, "", 2},
+	}
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				shop := storetest.Merchant(t, s)
+				settings(t, s, shop, `{"reminders":{"online":["10s","90s","1h"],"offline":["0s","30s"]}}`)
+				storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+				o := storetest.Order(t, s, shop.Test, "editor", 1)
+				if c.offline {
+					ok(s.BeginPayment(t.Context(), shop.Test, o.ID, offline))(t)
+				}
+				aged(t, s, o.ID, c.age)
+				storetest.Exec(t, s, `UPDATE orders SET reminder_stage = $1 WHERE id = $2`, c.stage, o.ID)
+				kind := kindOf(t, jobs.KindRemind)
+				if due := ok(s.Due(t.Context(), kind))(t); due != (c.staged != "") {
+					t.Errorf("due: %t", due)
+				}
+				want := 0
+				if c.staged != "" {
+					want = 1
+				}
+				if n := ok(s.RemindOrders(t.Context()))(t); n != want {
+					t.Errorf("%d orders reminded, want %d", n, want)
+				}
+				for range 2 { // the second time changes nothing
+					if got := reminderStages(t, s, o.ID); got != c.staged {
+						t.Errorf("staged %q, want %q", got, c.staged)
+					}
+					if n := storetest.Count(t, s, `SELECT reminder_stage FROM orders WHERE id = $1`, o.ID); n != c.next {
+						t.Errorf("the next stage is %d, want %d", n, c.next)
+					}
+					if due := ok(s.Due(t.Context(), kind))(t); due {
+						t.Error("due again")
+					}
+					if n := ok(s.RemindOrders(t.Context()))(t); n != 0 {
+						t.Errorf("%d orders reminded again", n)
+					}
+				}
+				healthy(t, s)
+			})
+		}
+	})
+}
+
+func TestWhoIsNotReminded(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop, other := storetest.Merchant(t, s), storetest.Merchant(t, s)
+		settings(t, s, shop, `{"reminders":{"online":["1s"],"offline":[]}}`)
+		settings(t, s, other, `{"reminders":{"online":[],"offline":["1s"]}}`)
+		orders := map[string]string{}
+		for _, sh := range []storetest.Shop{shop, other} {
+			storetest.Product(t, s, sh.Test, "editor", models.MethodTemplate)
+		}
+		orders["a paid order"] = storetest.PaidOrder(t, s, shop.Test, "editor", 1).ID
+		cancelled := storetest.Order(t, s, shop.Test, "editor", 1).ID
+		ok(s.CancelOrder(t.Context(), shop.Test, cancelled, "", "test"))(t)
+		orders["a cancelled order"] = cancelled
+		terminated := storetest.Order(t, s, shop.Test, "editor", 1).ID
+		storetest.Exec(t, s, `UPDATE orders SET status = 'terminated' WHERE id = $1`, terminated)
+		orders["a terminated order"] = terminated
+		transfer := storetest.Order(t, s, shop.Test, "editor", 1).ID
+		ok(s.BeginPayment(t.Context(), shop.Test, transfer, offline))(t)
+		orders["an order of a class without reminders"] = transfer
+		orders["another merchant's order"] = storetest.Order(t, s, other.Test, "editor", 1).ID
+		for _, id := range orders {
+			aged(t, s, id, time.Hour)
+		}
+		if n := ok(s.RemindOrders(t.Context()))(t); n != 0 {
+			t.Errorf("%d orders reminded", n)
+		}
+		for name, id := range orders {
+			if got := reminderStages(t, s, id); got != "" {
+				t.Errorf("%s is reminded", name)
+			}
+		}
+		live := storetest.Order(t, s, shop.Live, "editor", 1)
+		aged(t, s, live.ID, time.Hour)
+		if n := ok(s.RemindOrders(t.Context()))(t); n != 1 || reminderStages(t, s, live.ID) != "0" {
+			t.Errorf("a live order is not reminded like a test order (%d)", n)
+		}
+	})
+}
+
+func TestRacingWorkersRemindOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		settings(t, s, shop, `{"reminders":{"online":["1s","3600s"],"offline":[]}}`)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		again := storetest.Again(t, s)
+		const orders = 30
+		for range orders {
+			aged(t, s, storetest.Order(t, s, shop.Test, "editor", 1).ID, time.Minute)
+		}
+		reminded := make([]int, 6)
+		refusals(t, race(len(reminded), func(i int) (err error) {
+			reminded[i], err = []*models.Store{s, again}[i%2].RemindOrders(t.Context())
+			return err
+		}))
+		total := 0
+		for _, n := range reminded {
+			total += n
+		}
+		n := ok(s.RemindOrders(t.Context()))(t) // those that one worker had locked while another looked
+		if total += n; total != orders {
+			t.Errorf("%d reminders are reported", total)
+		}
+		if n := storetest.Count(t, s, `SELECT COUNT(DISTINCT order_id) FROM emails WHERE kind = 'payment_reminder'`); n != orders {
+			t.Errorf("%d orders were reminded", n)
+		}
+		if n := storetest.Count(t, s, `SELECT COUNT(*) FROM emails`); n != orders || len(jobsOf(t, s, shop, jobs.KindSendEmail)) != orders {
+			t.Errorf("%d emails are staged", n)
+		}
+		healthy(t, s)
+	})
+}
+
+// Between the staging of a reminder and its sending the order may be paid or deleted.
+func TestAReminderIsLookedAtAgainWhenItIsSent(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		for _, c := range []struct {
+			name   string
+			do     func(*testing.T, storetest.Shop, string)
+			unpaid bool
+			status models.EmailStatus
+		}{
+			{"unpaid yet", func(*testing.T, storetest.Shop, string) {}, true, models.EmailSent},
+			{"paid meanwhile", func(t *testing.T, shop storetest.Shop, id string) { storetest.Pay(t, s, shop.Test, id) }, false, models.EmailSkipped},
+			{"cancelled meanwhile", func(t *testing.T, shop storetest.Shop, id string) {
+				ok(s.CancelOrder(t.Context(), shop.Test, id, "", "test"))(t)
+			}, false, models.EmailSkipped},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				shop := storetest.Merchant(t, s)
+				settings(t, s, shop, `{"reminders":{"online":["1s"],"offline":[]},"delete_unpaid_after":"100h"}`)
+				storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+				o := storetest.Order(t, s, shop.Test, "editor", 1)
+				aged(t, s, o.ID, time.Minute)
+				ok(s.RemindOrders(t.Context()))(t)
+				j := emailJob(t, s, shop, models.EmailReminder)
+				c.do(t, shop, o.ID)
+				m := ok(s.Mailing(t.Context(), j.Args.Email))(t)
+				if m.Unpaid != c.unpaid || m.Order.ID != o.ID || m.Email.Stage != 0 || m.Email.Kind != models.EmailReminder {
+					t.Errorf("unpaid: %t, %s", m.Unpaid, toJSON(t, m.Email))
+				}
+				if left := time.Until(m.ExpiresAt); left < 99*time.Hour || left > 100*time.Hour {
+					t.Errorf("the order is deleted in %s", left)
+				}
+				if err := perform(t, s, j); err != nil {
+					t.Fatal(err)
+				}
+				if got := texts(t, s, `SELECT status FROM emails WHERE id = $1`, j.Args.Email)[0]; got != string(c.status) {
+					t.Errorf("the reminder is %s", got)
+				}
+				if _, err := s.Mailing(t.Context(), j.Args.Email); !errors.Is(err, models.ErrNothingToDo) {
+					t.Errorf("it is sent again: %v", err)
+				}
+				healthy(t, s)
+			})
+		}
+	})
+}
+
+// A customer who changes to bank transfer gets its instructions although reminders of the other class were sent, and after changing
+// back none twice.
+func TestAChangeOfTheMethodsClass(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		settings(t, s, shop, `{"reminders":{"online":["1s","3600s"],"offline":["0s","7200s"]}}`)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		o := storetest.Order(t, s, shop.Test, "editor", 1)
+		aged(t, s, o.ID, time.Minute)
+		remind := func(step, want string) {
+			t.Helper()
+			ok(s.RemindOrders(t.Context()))(t)
+			got := strings.Join(texts(t, s, `SELECT substr(fact, length(order_id) + 11, 10) FROM emails WHERE order_id = $1 AND kind = 'payment_reminder' ORDER BY id`, o.ID), ",")
+			if got != want {
+				t.Errorf("%s: the reminders are %q, want %q", step, got, want)
+			}
+		}
+		remind("by card", "online:0:2")
+		ok(s.BeginPayment(t.Context(), shop.Test, o.ID, offline))(t)
+		remind("by transfer", "online:0:2,offline:0:")
+		ok(s.BeginPayment(t.Context(), shop.Test, o.ID, offline))(t)
+		remind("by transfer again", "online:0:2,offline:0:")
+		begin(t, s, shop.Test, o.ID)
+		remind("by card again", "online:0:2,offline:0:")
+		healthy(t, s)
+	})
+}
+
+func TestWhichOrdersExpire(t *testing.T) {
+	const week = 7 * 24 * time.Hour
+	cases := []struct {
+		name    string
+		outcome *models.PaymentResult // of a payment
+		begun   bool
+		age     time.Duration
+		expired bool
+	}{
+		{"not before its term", nil, false, 55 * time.Second, false},
+		{"after its term", nil, false, 61 * time.Second, true},
+		{"long after its term", nil, false, 10000 * time.Hour, true},
+		{"with a payment that was begun", nil, true, 61 * time.Second, true},
+		{"with a payment that waits for the customer", &wantsMore, true, 61 * time.Second, true},
+		{"with a payment that has failed", &fails, true, 61 * time.Second, true},
+		{"not while a payment is processed", &processes, true, 61 * time.Second, false},
+		{"not while a payment is processed, within a week", &processes, true, week + 55*time.Second, false},
+		{"with a payment that is processed for a week more", &processes, true, week + 61*time.Second, true},
+		{"not when it is paid", &succeeds, true, 10000 * time.Hour, false},
+	}
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		for _, c := range cases {
+			t.Run(c.name, func(t *testing.T) {
+				shop := storetest.Merchant(t, s)
+				settings(t, s, shop, `{"delete_unpaid_after":"60s","reminders":{"online":[],"offline":[]}}`)
+				storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+				o := storetest.Order(t, s, shop.Test, "editor", 1)
+				if c.begun {
+					p := begin(t, s, shop.Test, o.ID)
+					if c.outcome != nil {
+						apply(t, s, p.ID, *c.outcome)
+					}
+				}
+				aged(t, s, o.ID, c.age)
+				before := orderOf(t, s, shop.Test, o.ID)
+				kind := kindOf(t, jobs.KindExpire)
+				if due := ok(s.Due(t.Context(), kind))(t); due != c.expired {
+					t.Errorf("due: %t", due)
+				}
+				n := ok(s.ExpireOrders(t.Context()))(t)
+				got := orderOf(t, s, shop.Test, o.ID)
+				if !c.expired {
+					if n != 0 || toJSON(t, got) != toJSON(t, before) {
+						t.Errorf("%d expired, order %s", n, toJSON(t, got))
+					}
+					aged(t, s, o.ID, 0) // out of the way of the others
+					return
+				}
+				if n != 1 || got.Status != models.OrderDeleted || *got.DeleteReason != models.DeletedExpired || got.DeletedAt == nil {
+					t.Errorf("%d expired, order %s", n, toJSON(t, got))
+				}
+				for _, p := range got.Payments {
+					if p.Status != models.PaymentCancelled && p.Status != models.PaymentFailed {
+						t.Errorf("a payment is %s", p.Status)
+					}
+				}
+				if n := ok(s.ExpireOrders(t.Context()))(t); n != 0 || ok(s.Due(t.Context(), kind))(t) {
+					t.Errorf("%d expired again", n)
+				}
+				if data := eventData(t, s, shop, models.EventOrderDeleted); len(data) != 1 || !strings.Contains(data[0], `"delete_reason":"expired"`) {
+					t.Errorf("order.deleted %q", data)
+				}
+				if n := storetest.Count(t, s, `SELECT COUNT(*) FROM history WHERE order_id = $1 AND kind = 'order.deleted' AND actor = 'scheduler'`, o.ID); n != 1 {
+					t.Errorf("%d lines of history by the scheduler", n)
+				}
+				healthy(t, s)
+			})
+		}
+	})
+}
+
+// Orders live by the settings of now, not of when they were made.
+func TestAChangeOfSettingsAppliesToOrdersThatAreThere(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		o := storetest.Order(t, s, shop.Test, "editor", 1)
+		aged(t, s, o.ID, 40*time.Minute)
+		does := func(step string, reminded, expired int) {
+			t.Helper()
+			if n := ok(s.RemindOrders(t.Context()))(t); n != reminded {
+				t.Errorf("%s: %d reminded, want %d", step, n, reminded)
+			}
+			if n := ok(s.ExpireOrders(t.Context()))(t); n != expired {
+				t.Errorf("%s: %d expired, want %d", step, n, expired)
+			}
+		}
+		does("by default", 0, 0)
+		settings(t, s, shop, `{"reminders":{"online":["30m"]}}`)
+		does("reminders sooner", 1, 0)
+		settings(t, s, shop, `{"reminders":{"online":["10m","35m"]}}`)
+		does("another reminder", 1, 0)
+		settings(t, s, shop, `{"reminders":{"online":["10m"]}}`)
+		does("fewer reminders", 0, 0)
+		settings(t, s, shop, `{"delete_unpaid_after":"41m"}`)
+		does("a term that is not over", 0, 0)
+		settings(t, s, shop, `{"delete_unpaid_after":"39m"}`)
+		does("a term that is over", 0, 1)
+		if got := reminderStages(t, s, o.ID); got != "0 1" {
+			t.Errorf("reminders %q", got)
+		}
+		healthy(t, s)
+	})
+}
+
+// copies makes n more unpaid orders like one, without all that comes with them.
+func copies(t *testing.T, s *models.Store, orderID string, n int) {
+	t.Helper()
+	insert := func(table, key string, change map[string]string) {
+		rows, err := s.SQL().QueryContext(t.Context(), `SELECT * FROM `+table+` WHERE 1 = 0`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		columns, err := rows.Columns()
+		if err == nil {
+			err = rows.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		values := make([]string, len(columns))
+		for i, c := range columns {
+			if values[i] = "x." + c; change[c] != "" {
+				values[i] = change[c]
+			}
+		}
+		storetest.Exec(t, s, fmt.Sprintf(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < %d)
+			INSERT INTO %s (%s) SELECT %s FROM %s AS x, n WHERE x.%s = $1`, n, table, strings.Join(columns, ", "), strings.Join(values, ", "), table, key), orderID)
+	}
+	id := func(column string) string { return "substr(x." + column + ", 1, 22) || CAST(10000000 + n.i AS text)" }
+	insert("orders", "id", map[string]string{"id": id("id"), "number": "'B' || CAST(1000000000 + n.i AS text)", "token": id("token")})
+	insert("items", "order_id", map[string]string{"id": id("id"), "order_id": id("order_id")})
+}
+
+// However many orders are due at once, several workers take them in bounded batches, each once.
+func TestThousandsOfOrdersAreDueAtOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		settings(t, s, shop, `{"delete_unpaid_after":"60s","reminders":{"online":["10s"],"offline":[]}}`)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		again := storetest.Again(t, s)
+		const orders = 1500
+		o := storetest.Order(t, s, shop.Test, "editor", 1)
+		aged(t, s, o.ID, 5*time.Minute)
+		copies(t, s, o.ID, orders-1)
+
+		all := func(work func(*models.Store) (int, error)) {
+			t.Helper()
+			total := 0
+			for round := 0; total < orders && round < 20; round++ {
+				done := make([]int, 3)
+				refusals(t, race(len(done), func(i int) (err error) {
+					done[i], err = work([]*models.Store{s, again}[i%2])
+					return err
+				}))
+				total += done[0] + done[1] + done[2]
+			}
+			if total != orders {
+				t.Errorf("%d orders were acted on, want %d", total, orders)
+			}
+		}
+		all(func(s *models.Store) (int, error) { return s.RemindOrders(t.Context()) })
+		if n := storetest.Count(t, s, `SELECT COUNT(DISTINCT order_id) FROM emails`); n != orders || storetest.Count(t, s, `SELECT COUNT(*) FROM emails`) != orders {
+			t.Errorf("%d orders were reminded, want %d", n, orders)
+		}
+		all(func(s *models.Store) (int, error) { return s.ExpireOrders(t.Context()) })
+		if n := storetest.Count(t, s, `SELECT COUNT(*) FROM orders WHERE status = 'deleted' AND delete_reason = 'expired'`); n != orders {
+			t.Errorf("%d orders are deleted, want %d", n, orders)
+		}
+		if n := storetest.Count(t, s, `SELECT COUNT(*) FROM events WHERE type = 'order.deleted'`); n != orders {
+			t.Errorf("%d events, want %d", n, orders)
+		}
+		healthy(t, s)
+	})
+}
+
+func TestPeriodicWorkStopsWhenItsTimeIsOver(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		settings(t, s, shop, `{"delete_unpaid_after":"60s"}`)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		aged(t, s, storetest.Order(t, s, shop.Test, "editor", 1).ID, time.Hour)
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		for _, work := range []func(context.Context) (int, error){s.ExpireOrders, s.RemindOrders} {
+			if n, err := work(over); n != 0 || !errors.Is(err, context.Canceled) {
+				t.Errorf("%d orders, %v", n, err)
+			}
+		}
+	})
+}
+
+// A payment that a gateway takes up at the moment of the expiry has its week, or comes too late: never both.
+func TestExpiryAgainstAPayment(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		settings(t, s, shop, `{"delete_unpaid_after":"60s","reminders":{"online":[],"offline":[]}}`)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		again := storetest.Again(t, s)
+		for round := range 16 {
+			outcome := []models.PaymentResult{processes, succeeds}[round%2]
+			var orders, payments []string
+			for range 4 {
+				o := storetest.Order(t, s, shop.Test, "editor", 1)
+				orders, payments = append(orders, o.ID), append(payments, begin(t, s, shop.Test, o.ID).ID)
+				aged(t, s, o.ID, time.Hour)
+			}
+			refusals(t, race(6, func(i int) error {
+				if i >= 4 {
+					_, err := again.ExpireOrders(t.Context())
+					return err
+				}
+				_, err := s.ApplyPayment(t.Context(), payments[i], outcome, "gateway")
+				return err
+			}))
+			for _, id := range orders {
+				o := orderOf(t, s, shop.Test, id)
+				processed := storetest.Count(t, s, `SELECT COUNT(*) FROM history WHERE order_id = $1 AND kind = 'payment.processing'`, id)
+				switch {
+				case o.Status == models.OrderDeleted && processed == 0 && o.Payments[0].Status == models.PaymentCancelled:
+				case o.Status == models.OrderNotPaid && processed == 1 && o.Payments[0].Status == models.PaymentProcessing:
+				case o.Status == models.OrderPaid && o.Payments[0].Status == models.PaymentSucceeded && len(o.Payments) == 1:
+				default:
+					t.Fatalf("order %s", toJSON(t, o))
+				}
+			}
+			healthy(t, s)
+		}
+	})
+}
+
+// An order that somebody holds is left to the next tick: it holds up neither the tick nor the others.
+func TestPeriodicWorkWaitsForNobody(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "postgres") // SQLite has one writer at a time, so nobody holds anything while another works
+	shop := storetest.Merchant(t, s)
+	settings(t, s, shop, `{"delete_unpaid_after":"60s","reminders":{"online":["1s"],"offline":[]}}`)
+	storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+	held, free := storetest.Order(t, s, shop.Test, "editor", 1), storetest.Order(t, s, shop.Test, "editor", 1)
+	aged(t, s, held.ID, time.Hour)
+	aged(t, s, free.ID, time.Minute+time.Second)
+	err := s.Transaction(t.Context(), func(ctx context.Context) error {
+		ok(s.BeginPayment(ctx, shop.Test, held.ID, newPayment))(t)
+		working, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		if n, err := s.RemindOrders(working); n != 1 || err != nil {
+			t.Errorf("%d reminded, %v", n, err)
+		}
+		if n, err := s.ExpireOrders(working); n != 1 || err != nil {
+			t.Errorf("%d expired, %v", n, err)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := ok(s.ExpireOrders(t.Context()))(t); n != 1 || orderOf(t, s, shop.Test, held.ID).Status != models.OrderDeleted {
+		t.Errorf("%d expired afterwards", n)
+	}
+}
+
+// A checkout does not wait for an upload of keys to the product, which may take seconds.
+func TestACheckoutDoesNotWaitForAnUpload(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "postgres")
+	shop := storetest.Merchant(t, s)
+	p := storetest.Product(t, s, shop.Test, "editor", models.MethodPool)
+	err := s.Transaction(t.Context(), func(ctx context.Context) error {
+		ok(s.AddPoolKeys(ctx, shop.Test, p.ID, []string{"KEY-1"}))(t)
+		ok(s.UpdateSettings(ctx, shop.Test, models.SettingsPatch{SupportEmail: models.Some("help@example.com")}))(t)
+		buying, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := s.CreateOrder(buying, shop.Test, storetest.OrderInput("editor", 1))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
