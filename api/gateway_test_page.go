@@ -55,7 +55,7 @@ func (s *Server) answerTestGateway(c *fiber.Ctx) error {
 		return invalid("outcome", "must be succeed or fail")
 	}
 	if p.Status == models.PaymentRequiresAction {
-		gateway, ok := s.Gateways[p.Method].(testGateway)
+		gateway, ok := s.Gateways[p.Gateway].(testGateway)
 		if !ok {
 			return newProblem(codeNotFound, "")
 		}

@@ -57,7 +57,7 @@ func newDoor(t testing.TB, s *models.Store, change ...func(*Config)) *door {
 		t.Fatal(err)
 	}
 	c := Config{
-		Store: s, PublicURL: storetest.PublicURL, Version: "test", Gateways: map[string]payment.Gateway{payment.MethodCard: gateway},
+		Store: s, PublicURL: storetest.PublicURL, Version: "test", Gateways: map[string]payment.Gateway{models.GatewayTest: gateway},
 		Log: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, f := range change {

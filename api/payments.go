@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/purser-dev/purser/handlers/payment"
@@ -25,84 +26,201 @@ type createPaymentInput struct {
 
 type paymentOutput struct{ Body models.PaymentView }
 
-// createPayment records the attempt, asks the gateway, and records its answer. In between no transaction is open; a process
-// that ends there leaves the payment pending, and a worker finds out what became of it. Safe to repeat under one idempotency
-// key, because both the record and the gateway know the attempt again.
+// createPayment pays by the first way that is offered for the method and the order's currency.
 func (s *Server) createPayment(ctx context.Context, in *createPaymentInput) (*paymentOutput, error) {
-	o, err := s.store.Order(ctx, scope(ctx), in.ID)
+	sc := scope(ctx)
+	o, err := s.store.Order(ctx, sc, in.ID)
 	if err != nil {
 		return nil, problem(err)
 	}
-	method, gateway, err := s.gatewayFor(scope(ctx), &in.Body)
-	if err != nil {
-		return nil, err
-	}
-	p, err := s.store.BeginPayment(ctx, scope(ctx), in.ID, models.NewPayment{
-		Method: method.Name, Gateway: gateway.Name(), Class: string(method.Class), RequestID: requestIn(ctx).claim, Actor: actor(ctx),
-	})
+	choice, err := s.choiceOf(ctx, sc, o, &in.Body)
 	if err != nil {
 		return nil, problem(err)
 	}
-	if p.Status == models.PaymentPending {
-		if p, err = s.charge(ctx, gateway, o, p, in.Body.Card); err != nil {
-			return nil, problem(err)
-		}
+	p, err := s.pay(ctx, o, sc, choice, in.Body.Card, requestIn(ctx).claim, actor(ctx))
+	if err != nil {
+		return nil, problem(err)
 	}
 	return &paymentOutput{Body: s.store.PaymentView(p)}, nil
 }
 
-// gatewayFor chooses the gateway and refuses what it would refuse, before anything is recorded.
-func (s *Server) gatewayFor(sc models.Scope, in *PaymentRequest) (payment.Method, payment.Gateway, error) {
-	method, _ := payment.MethodByName(in.Method) // Huma has checked the name
-	gateway := s.Gateways[in.Method]
-	_, testOnly := gateway.(testGateway)
+func (s *Server) choiceOf(ctx context.Context, sc models.Scope, o *models.OrderView, in *PaymentRequest) (models.PayChoice, error) {
 	switch {
 	case in.Card != nil && !sc.Test:
-		return method, nil, invalid("card", "is accepted by the test gateway only, with a test key")
+		return models.PayChoice{}, invalid("card", "is accepted by the test gateway only, with a test key")
 	case in.Card != nil && in.Method != payment.MethodCard:
-		return method, nil, invalid("card", "goes with method card only")
-	case gateway == nil, testOnly && !sc.Test:
-		return method, nil, invalid("method", "is not available")
-	case in.Card == nil && testOnly:
-		return method, nil, invalid("card", "is required")
-	case in.Card != nil:
-		if wrong := payment.ValidateCard(*in.Card, time.Now()); len(wrong) > 0 {
-			return method, nil, problem(payment.FieldErrors(wrong))
+		return models.PayChoice{}, invalid("card", "goes with method card only")
+	}
+	choices, err := s.store.PayChoices(ctx, sc, o.Currency)
+	if err != nil {
+		return models.PayChoice{}, err
+	}
+	i := slices.IndexFunc(choices, func(c models.PayChoice) bool { return c.Method == in.Method })
+	if i < 0 {
+		return models.PayChoice{}, invalid("method", "is not available")
+	}
+	return choices[i], nil
+}
+
+// pay records an attempt to pay, asks its gateway, and records the answer; the payment is returned as it is afterwards. In between no
+// transaction is open; a process that ends there leaves the payment pending, and a worker finds out what became of it. Safe to repeat
+// under one requestID, because both the record and the gateway know the attempt again; without one each call is an attempt of its own,
+// which replaces those that still wait for the customer. The errors are problems, or those of models: a conflict where the order cannot
+// be paid or a payment of it is being confirmed.
+func (s *Server) pay(
+	ctx context.Context, o *models.OrderView, sc models.Scope, choice models.PayChoice, card *payment.Card, requestID, actor string,
+) (*models.Payment, error) {
+	gateway, err := s.gatewayOf(ctx, choice, sc, card)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.closePages(ctx, o, requestID); err != nil {
+		return nil, err
+	}
+	method, _ := payment.MethodByName(choice.Method) // models offers only methods that there are
+	p, err := s.store.BeginPayment(ctx, sc, o.ID, models.NewPayment{
+		Method: choice.Method, Gateway: choice.Gateway, MethodID: choice.MethodID, Class: string(method.Class), RequestID: requestID, Actor: actor,
+	})
+	if err != nil || p.Status != models.PaymentPending || p.Reference != "" { // it was answered when the request came first
+		return p, err
+	}
+	return s.charge(ctx, gateway, o, p, card, actor)
+}
+
+// gatewayOf opens the gateway of a choice and refuses what it would refuse, before anything is recorded.
+func (s *Server) gatewayOf(ctx context.Context, choice models.PayChoice, sc models.Scope, card *payment.Card) (payment.Gateway, error) {
+	gateway, err := s.gateways.Find(ctx, choice.Gateway, choice.MethodID)
+	if err != nil {
+		return nil, err
+	}
+	_, ownPage := gateway.(testGateway)
+	switch {
+	case ownPage && !sc.Test:
+		return nil, invalid("method", "is not available")
+	case ownPage && card == nil:
+		return nil, invalid("card", "is required")
+	case card != nil && choice.Gateway != models.GatewayTest:
+		return nil, invalid("card", "is accepted by the test gateway only; the customer gives it to the payment page")
+	case card != nil:
+		if wrong := payment.ValidateCard(*card, time.Now()); len(wrong) > 0 {
+			return nil, payment.FieldErrors(wrong)
 		}
 	}
-	return method, gateway, nil
+	return gateway, nil
+}
+
+// A pageCloser is a gateway with payment pages that stay open until somebody closes them.
+type pageCloser interface {
+	Cancel(ctx context.Context, reference string) (payment.Outcome, error)
+}
+
+// closePages closes the payment pages of the attempts that another is begun in favour of, so that nobody pays twice. Where the customer
+// was faster, that payment is applied, and the order takes no other. A gateway that does not answer holds nobody up: money that comes
+// all the same is recorded as what it is.
+func (s *Server) closePages(ctx context.Context, o *models.OrderView, requestID string) error {
+	for i := range o.Payments {
+		if o.Payments[i].Status != models.PaymentRequiresAction {
+			continue
+		}
+		old, err := s.store.Payment(ctx, o.Payments[i].ID)
+		if err != nil {
+			return err
+		}
+		if requestID != "" && textOf(old.RequestID) == requestID {
+			return nil // the request is repeated, and this is its own page
+		}
+		gateway, err := s.gateways.Find(ctx, old.Gateway, textOf(old.MethodID))
+		if err != nil {
+			continue
+		}
+		if closer, ok := gateway.(pageCloser); ok {
+			if err := s.closePage(ctx, closer, old); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (s *Server) closePage(ctx context.Context, closer pageCloser, p *models.Payment) error {
+	asking, cancel := context.WithTimeout(ctx, chargeTimeout/2)
+	defer cancel()
+	out, err := closer.Cancel(asking, p.Reference)
+	if err != nil {
+		s.log.Warn("a payment page could not be closed", "payment", p.ID, "error", logged(err))
+		return nil
+	}
+	if out.Status == payment.StatusSucceeded || out.Status == payment.StatusProcessing {
+		_, err = s.settled(ctx, p.ID, out, "gateway:"+p.Gateway)
+	}
+	return err
+}
+
+func textOf(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
 }
 
 // charge asks the gateway for the money of a payment that was begun. Its answer is recorded even if the client has gone: the
 // money may have moved.
-func (s *Server) charge(ctx context.Context, g payment.Gateway, o *models.OrderView, p *models.Payment, card *payment.Card) (*models.Payment, error) {
+func (s *Server) charge(
+	ctx context.Context, g payment.Gateway, o *models.OrderView, p *models.Payment, card *payment.Card, actor string,
+) (*models.Payment, error) {
 	asking, cancel := context.WithTimeout(ctx, chargeTimeout)
 	defer cancel()
-	out, err := g.Charge(asking, payment.ChargeRequest{
-		PaymentID: p.ID, OrderNumber: o.Number, Amount: p.Amount, Currency: p.Currency, CreatedAt: p.CreatedAt, Card: card, ReturnURL: o.OrderURL,
-	})
-	var refused payment.FieldErrors
+	request := payment.ChargeRequest{
+		PaymentID: p.ID, OrderNumber: o.Number, Amount: p.Amount, Currency: p.Currency, CreatedAt: p.CreatedAt, Card: card,
+		ReturnURL: o.OrderURL, CancelURL: o.PaymentURL, CustomerEmail: o.Customer.Email,
+	}
+	if o.ReturnURL != nil {
+		request.ReturnURL = *o.ReturnURL
+	}
+	out, err := g.Charge(asking, request)
+	var wrong payment.FieldErrors
 	switch {
-	case errors.As(err, &refused):
+	case errors.As(err, &wrong), errors.Is(err, payment.ErrRefused):
 		// The gateway will not take it as it is, ever: nothing was charged.
 		_, failed := s.settled(ctx, p.ID, payment.Outcome{
 			Status: payment.StatusFailed, FailureCode: payment.ProcessingError, FailureMessage: payment.ProcessingError.Message(),
-		}, actor(ctx))
-		return nil, errors.Join(err, failed)
+		}, actor)
+		if wrong != nil {
+			return nil, errors.Join(err, failed)
+		}
+		u := newProblem(codeUnavailable, "The payment gateway refuses the merchant's account. Choose another payment method.")
+		u.cause = errors.Join(err, failed)
+		return nil, u
 	case err != nil:
 		u := newProblem(codeUnavailable, "The payment gateway does not answer. Repeat the request with the same idempotency key.")
 		u.cause = err
 		return nil, u
 	}
-	return s.settled(ctx, p.ID, out, actor(ctx))
+	if _, ownPage := g.(testGateway); ownPage {
+		out.RedirectURL = "" // the page is ours, and found by the payment's token
+	}
+	return s.settled(ctx, p.ID, out, actor)
 }
 
 // settled records a gateway's answer.
 func (s *Server) settled(ctx context.Context, id string, out payment.Outcome, actor string) (*models.Payment, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTimeout)
 	defer cancel()
-	return s.store.ApplyPayment(ctx, id, models.PaymentResult{
-		Status: models.PaymentStatus(out.Status), Reference: out.Reference,
+	return s.store.ApplyPayment(ctx, id, paymentResult(out), actor)
+}
+
+// paymentResult is a gateway's answer in the words of models.
+func paymentResult(out payment.Outcome) models.PaymentResult {
+	r := models.PaymentResult{
+		Status: models.PaymentStatus(out.Status), Reference: out.Reference, Amount: out.Amount, Currency: out.Currency, RedirectURL: out.RedirectURL,
 		FailureCode: string(out.FailureCode), FailureMessage: out.FailureMessage, Ask: out.PollAfter,
-	}, actor)
+	}
+	if out.Instructions != nil {
+		i := out.Instructions
+		r.Instructions = &models.Instructions{
+			AccountHolder: i.AccountHolder, IBAN: i.IBAN, BIC: i.BIC, BankName: i.BankName, Reference: i.Reference, Amount: i.Amount,
+			Currency: i.Currency, Text: i.Text,
+		}
+	}
+	return r
 }

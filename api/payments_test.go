@@ -193,7 +193,7 @@ func (g *stubGateway) Charge(ctx context.Context, req payment.ChargeRequest) (pa
 }
 
 func (g *stubGateway) config(c *Config) {
-	c.Gateways = map[string]payment.Gateway{payment.MethodCard: g}
+	c.Gateways = map[string]payment.Gateway{models.GatewayTest: g}
 }
 
 func TestGatewayThatDoesNotAnswer(t *testing.T) {

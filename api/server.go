@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"net"
@@ -40,8 +41,10 @@ type Config struct {
 	Store *models.Store
 	// Redis is what the queue runs on. The API answers without it; nil leaves it out of /readyz.
 	Redis asynq.RedisConnOpt
-	// Gateways are the payment gateways by the name of the payment method that they serve.
+	// Gateways are the payment gateways that need no merchant's configuration, by name.
 	Gateways map[string]payment.Gateway
+	// OpenGateway makes a gateway of a merchant's configuration; payment.Open when nil.
+	OpenGateway func(gateway string, config json.RawMessage) (payment.Gateway, error)
 	// Webhooks checks the addresses of webhook endpoints.
 	Webhooks *webhook.Sender
 	// PublicURL is the base of every link, without a trailing slash.
@@ -63,6 +66,7 @@ type Server struct {
 	Config
 	staffRoom
 	store      *models.Store
+	gateways   payment.Gateways
 	log        *slog.Logger
 	public     string
 	app        *fiber.App
@@ -94,6 +98,10 @@ func New(c Config) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.gateways = payment.Gateways{Own: c.Gateways, Open: c.OpenGateway, Config: func(ctx context.Context, id string) (string, json.RawMessage, error) {
+		gateway, _, config, err := c.Store.PaymentMethodConfig(ctx, id)
+		return gateway, config, err
+	}}
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err
 	}

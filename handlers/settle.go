@@ -25,10 +25,6 @@ func (w *Worker) settle(ctx context.Context, c *models.Claim) result {
 	default:
 		return w.keepNothing(c)
 	}
-	gateway, ok := w.Gateways[p.Gateway]
-	if !ok {
-		return failed(fmt.Errorf("there is no gateway %s", p.Gateway))
-	}
 	keep := func(r models.PaymentResult) result {
 		return kept(func(ctx context.Context) error { return w.Store.KeepSettled(ctx, c, r) })
 	}
@@ -37,6 +33,10 @@ func (w *Worker) settle(ctx context.Context, c *models.Claim) result {
 			Status: models.PaymentFailed, FailureCode: string(payment.ProcessingError), FailureMessage: payment.ProcessingError.Message(),
 		})
 	}
+	gateway, err := w.gatewayOf(ctx, p)
+	if err != nil {
+		return w.unread(c, err)
+	}
 	out, err := gateway.Status(ctx, p.Reference)
 	if err != nil {
 		return failed(fmt.Errorf("the gateway does not tell: %w", err))
@@ -44,8 +44,22 @@ func (w *Worker) settle(ctx context.Context, c *models.Claim) result {
 	if out.Status == payment.StatusProcessing {
 		return failed(jobs.RetryAfter(fmt.Errorf("the payment is still being processed"), max(out.PollAfter, time.Second)))
 	}
-	return keep(models.PaymentResult{
-		Status: models.PaymentStatus(out.Status), Reference: out.Reference,
+	return keep(paymentResult(out))
+}
+
+// gatewayOf is the gateway that a payment goes through, with the merchant's present configuration.
+func (w *Worker) gatewayOf(ctx context.Context, p *models.Payment) (payment.Gateway, error) {
+	method := ""
+	if p.MethodID != nil {
+		method = *p.MethodID
+	}
+	return w.gateways.Find(ctx, p.Gateway, method)
+}
+
+// paymentResult is a gateway's answer in the words of models.
+func paymentResult(out payment.Outcome) models.PaymentResult {
+	return models.PaymentResult{
+		Status: models.PaymentStatus(out.Status), Reference: out.Reference, Amount: out.Amount, Currency: out.Currency, RedirectURL: out.RedirectURL,
 		FailureCode: string(out.FailureCode), FailureMessage: out.FailureMessage,
-	})
+	}
 }

@@ -2,6 +2,7 @@ package handlers
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,8 +30,10 @@ type Config struct {
 	Mail     mail.Sender
 	MailFrom string // a bare address
 	Webhooks *webhook.Sender
-	// Gateways by name, for payments that have to be asked for.
+	// Gateways are those that need no merchant's configuration, by name.
 	Gateways map[string]payment.Gateway
+	// OpenGateway makes a gateway of a merchant's configuration; payment.Open when nil.
+	OpenGateway func(gateway string, config json.RawMessage) (payment.Gateway, error)
 	// PublicURL is the base of the links in notices to merchants.
 	PublicURL string
 	// ShutdownTimeout is how long Shutdown lets jobs finish before it gives them back; zero means 30 s.
@@ -43,6 +46,7 @@ type Config struct {
 // Worker performs jobs. Each queue has an asynq.Server of its own, so that a slow class of work never delays another.
 type Worker struct {
 	Config
+	gateways payment.Gateways
 	servers  []*asynq.Server
 	client   redis.UniversalClient
 	base     context.Context // ends when jobs have to be given back
@@ -62,6 +66,10 @@ const (
 // NewWorker makes a worker; Start lets it begin.
 func NewWorker(c Config) (*Worker, error) {
 	w := &Worker{Config: c}
+	w.gateways = payment.Gateways{Own: c.Gateways, Open: c.OpenGateway, Config: func(ctx context.Context, id string) (string, json.RawMessage, error) {
+		gateway, _, config, err := c.Store.PaymentMethodConfig(ctx, id)
+		return gateway, config, err
+	}}
 	if w.ShutdownTimeout <= 0 {
 		w.ShutdownTimeout = 30 * time.Second
 	}

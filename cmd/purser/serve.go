@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"os"
@@ -41,9 +42,9 @@ type process struct {
 	client    redis.UniversalClient
 	publisher *jobs.Publisher
 	webhooks  *webhook.Sender
-	gateways  map[string]payment.Gateway // by their names
-	methods   map[string]payment.Gateway // by the payment methods that they serve
+	gateways  map[string]payment.Gateway // that need no merchant's configuration, by name
 	listener  net.Listener
+	ops       *opsServer
 	seeded    *demoSeed
 }
 
@@ -57,7 +58,7 @@ func (p *Program) serve(cmd *cobra.Command, roles role, demo bool) error {
 		return err
 	}
 	pr := &process{Settings: s, program: p, roles: roles, demo: demo, log: log, metrics: newMetrics(p.Version)}
-	l := &lifecycle{drainTimeout: s.ShutdownTimeout, log: log, started: pr.announce, draining: func() { pr.health.drain() }}
+	l := &lifecycle{drainTimeout: s.ShutdownTimeout, log: log, started: pr.announce, draining: pr.drain}
 	if s.EmbeddedDatabase() {
 		l.foundations = append(l.foundations, pr.dataDirPart())
 	}
@@ -83,13 +84,20 @@ func (p *Program) serve(cmd *cobra.Command, roles role, demo bool) error {
 
 // announce logs what serves where, and prints the banner of a demo.
 func (pr *process) announce() {
-	if pr.roles&roleAPI == 0 {
-		pr.log.Info("started", "version", pr.program.Version.Version)
-		return
+	told := []any{"version", pr.program.Version.Version, "ops_address", pr.ops.Addr().String()}
+	if pr.roles&roleAPI != 0 {
+		told = append(told, "address", pr.listener.Addr().String(), "public_url", pr.PublicURL)
 	}
-	pr.log.Info("started", "version", pr.program.Version.Version, "address", pr.listener.Addr().String(), "public_url", pr.PublicURL)
+	pr.log.Info("started", told...)
 	if pr.demo {
 		pr.seeded.banner(pr.program.Stdout, pr.PublicURL)
+	}
+}
+
+// drain turns load balancers away. A start that failed may not have come as far as having a health to ask for.
+func (pr *process) drain() {
+	if pr.health != nil {
+		pr.health.drain()
 	}
 }
 
@@ -151,8 +159,9 @@ func (pr *process) storePart() part {
 			if pr.store, err = openStore(ctx, pr.Settings, pr.log); err != nil {
 				return err
 			}
-			if err = checkStore(ctx, pr.store, pr.roles == roleRun); err == nil && pr.EmbeddedRedis() {
-				// The in-process Redis begins empty: the relay fills it again from the promises.
+			if err = checkStore(ctx, pr.store, pr.roles == roleRun); err == nil && pr.EmbeddedDatabase() {
+				// The data directory's lock is ours, so nobody holds a claim: the relay need not wait for leases before it fills the
+				// queue again from the promises. Beside PostgreSQL others may be at work.
 				err = pr.store.ResetAlarms(ctx)
 			}
 			if err == nil && pr.demo {
@@ -205,7 +214,6 @@ func (pr *process) leavesPart() part {
 				return err
 			}
 			pr.gateways = map[string]payment.Gateway{test.Name(): test}
-			pr.methods = map[string]payment.Gateway{payment.MethodCard: test}
 			return nil
 		},
 		stop: func(context.Context) error { pr.webhooks.Close(); return nil },
@@ -213,7 +221,6 @@ func (pr *process) leavesPart() part {
 }
 
 func (pr *process) opsPart() part {
-	var ops *opsServer
 	return part{
 		name: "operators' listener",
 		start: func(ctx context.Context, fail func(error)) error {
@@ -227,10 +234,10 @@ func (pr *process) opsPart() part {
 			if err != nil {
 				return err
 			}
-			ops = startOps(listener, pr.health, pr.metrics, pr.log, fail)
+			pr.ops = startOps(listener, pr.health, pr.metrics, pr.log, fail)
 			return nil
 		},
-		stop: func(ctx context.Context) error { return ops.Shutdown(ctx) },
+		stop: func(ctx context.Context) error { return pr.ops.Shutdown(ctx) },
 	}
 }
 
@@ -241,7 +248,7 @@ func (pr *process) apiPart() part {
 		name: "api",
 		start: func(_ context.Context, fail func(error)) (err error) {
 			server, err = api.New(api.Config{
-				Store: pr.store, Redis: pr.redis, Gateways: pr.methods, Webhooks: pr.webhooks, PublicURL: pr.PublicURL,
+				Store: pr.store, Redis: pr.redis, Gateways: pr.gateways, Webhooks: pr.webhooks, PublicURL: pr.PublicURL,
 				Version: pr.program.Version.Version, TrustedProxies: pr.TrustedProxies, Demo: pr.demo, Mailbox: !pr.SMTPURL.IsSet(),
 				DemoSecret: func(ctx context.Context) (string, error) { return pr.seeded.webhookSecret(ctx, pr.store) },
 				Log:        pr.log, Metrics: pr.metrics,
@@ -267,11 +274,11 @@ func (pr *process) apiPart() part {
 
 func (pr *process) workerPart() part {
 	var worker *handlers.Worker
+	var sender mail.Sender
 	return part{
 		name: "worker",
-		start: func(context.Context, func(error)) error {
-			sender, err := pr.mailSender()
-			if err != nil {
+		start: func(context.Context, func(error)) (err error) {
+			if sender, err = pr.mailSender(); err != nil {
 				return err
 			}
 			queues := map[jobs.Queue]int{}
@@ -288,7 +295,13 @@ func (pr *process) workerPart() part {
 			}
 			return worker.Start()
 		},
-		stop: func(context.Context) error { worker.Shutdown(); return nil },
+		stop: func(context.Context) error {
+			worker.Shutdown()
+			if connected, ok := sender.(io.Closer); ok {
+				return connected.Close()
+			}
+			return nil
+		},
 	}
 }
 
