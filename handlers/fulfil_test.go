@@ -160,6 +160,10 @@ func TestAProductThatCannotBeLicensedFailsItsItem(t *testing.T) {
 			}
 		}
 		b.idle()
+		notices := b.emailsOf(models.EmailFulfillmentFailed, b.mail.taken())
+		if len(notices) != 1 || notices[0].To != b.shop.Email || !strings.Contains(notices[0].Text, "license.patern") {
+			b.Errorf("%d notices to the merchant: %v", len(notices), notices)
+		}
 		b.sound()
 
 		storetest.Exec(b, b.store, `UPDATE products SET license = $1 WHERE sku = 'broken'`, `{}`)

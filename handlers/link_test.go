@@ -14,6 +14,7 @@ import (
 // link is a TCP connection to a server that can be cut and mended.
 type link struct {
 	target   string
+	tap      io.Writer // gets a copy of what goes to the server
 	listener net.Listener
 	serving  sync.WaitGroup
 
@@ -22,13 +23,13 @@ type link struct {
 	conns map[net.Conn]bool
 }
 
-func newLink(t testing.TB, target string) *link {
+func newLink(t testing.TB, target string, tap io.Writer) *link {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := &link{target: target, listener: listener, conns: map[net.Conn]bool{}}
+	l := &link{target: target, tap: tap, listener: listener, conns: map[net.Conn]bool{}}
 	l.serving.Go(l.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
@@ -69,13 +70,13 @@ func (l *link) carry(near net.Conn) {
 		return
 	}
 	var both sync.WaitGroup
-	for _, pair := range [][2]net.Conn{{near, far}, {far, near}} {
-		both.Go(func() {
-			_, _ = io.Copy(pair[0], pair[1])
-			_ = pair[0].Close()
-			_ = pair[1].Close()
-		})
+	pipe := func(to io.Writer, from io.Reader) {
+		_, _ = io.Copy(to, from)
+		_ = near.Close()
+		_ = far.Close()
 	}
+	both.Go(func() { pipe(near, far) })
+	both.Go(func() { pipe(io.MultiWriter(far, l.tap), near) })
 	both.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -107,7 +108,7 @@ func behindLink(t testing.TB, s *models.Store) (*models.Store, *link) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := newLink(t, u.Host)
+	l := newLink(t, u.Host, io.Discard)
 	u.Host = l.listener.Addr().String()
 	o.DatabaseURL = u.String()
 	far, err := models.Open(t.Context(), o)

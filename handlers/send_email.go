@@ -93,7 +93,8 @@ func (w *Worker) mailData(m *models.Mailing) (mail.Data, error) {
 			d.FailureReason = *m.Item.Failure
 		}
 	}
-	if m.Product != nil {
+	// Not for the notice that an item failed: settings that are not valid may be why.
+	if m.Product != nil && m.Email.Kind != models.EmailFulfillmentFailed {
 		d.Stock = mail.Stock{Product: m.Product.Name, Available: m.Stock.Available, Waiting: m.Stock.Waiting}
 		settings, err := license.ParseSettings(m.Product.LicenseMethod, json.RawMessage(m.Product.License))
 		if err != nil {
