@@ -19,6 +19,11 @@ var descriptions = map[string]string{
 	"archiveProduct": "Takes the product out of the catalogue for good and answers with it. Orders keep it, and its SKU becomes free. Archiving an archived product changes nothing.",
 	"addPoolKeys": "For a product of method `pool`: one key a line as `text/plain`, or `keys` as JSON. Keys that the pool has or ever had are skipped, so an upload can be repeated. " +
 		"The keys fill items that wait for them, oldest first. Test and live mode have pools of their own.",
+	"createCoupon":          "A coupon takes a percentage off, or a fixed amount for each currency. At most one coupon by code applies to an order, after the automatic one that takes most off.",
+	"updateCoupon":          "A merge patch. What a coupon takes off cannot change, because orders were made with it.",
+	"archiveCoupon":         "Ends the coupon for good and frees its code. Orders that use it keep their prices.",
+	"createOffer":           "The checkout page makes the offer to whoever has the trigger in the cart.",
+	"archiveOffer":          "Ends the offer for good.",
 	"getPoolSummary":        "Of the key's own mode.",
 	"searchLicenses":        "Finds the licences with exactly this key, and the orders that they are of. `next_cursor` is always null.",
 	"updateSettings":        "A merge patch: fields that are absent stay as they are, null puts back a default.",

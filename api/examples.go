@@ -19,6 +19,10 @@ var requestExamples = map[string]string{
 		"items":[{"product":"editor-pro","quantity":2}],"payment_method":"card","consents":{"terms":true,"personal_data":true},
 		"return_url":"https://shop.example/thanks","metadata":{"campaign":"x"}}`,
 	"createPayment":         `{"method":"card","card":{"number":"4242424242424242","exp_month":12,"exp_year":2030,"cvc":"123"}}`,
+	"createCoupon":          `{"code":"SPRING","name":"Spring sale","percent_bp":1000,"max_uses":100}`,
+	"updateCoupon":          `{"max_uses":200,"ends_at":null}`,
+	"createOffer":           `{"kind":"addon","trigger":"editor-pro","product":"viewer","percent_bp":2000,"title":"Open everything"}`,
+	"updateOffer":           `{"title":"Open everything","active":false}`,
 	"updateProduct":         `{"name":"Editor Pro 2","prices":[{"currency":"EUR","amount":5900},{"currency":"USD","amount":6400}],"license":{"email_text":null}}`,
 	"updateSettings":        `{"reminders":{"online":["1h","48h"]},"delete_unpaid_after":"720h","support_email":"help@shop.example"}`,
 	"updateWebhookEndpoint": `{"events":["payment.succeeded","product.*"],"description":null}`,
@@ -41,7 +45,7 @@ var statusExamples = map[string]string{"Order": "paid", "Payment": "succeeded", 
 // idPrefixes are the kinds of ids by the schema that they are in.
 var idPrefixes = map[string]string{
 	"Order": "ord", "Item": "itm", "License": "lic", "Payment": "pay", "Product": "prd", "Event": "evt", "Delivery": "dlv", "DeliveryDetail": "dlv",
-	"LicenseFound": "lic", "WebhookEndpoint": "whe",
+	"LicenseFound": "lic", "WebhookEndpoint": "whe", "Coupon": "cpn", "Offer": "ofr",
 }
 
 // addExamples gives every body in the document an example.

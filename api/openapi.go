@@ -20,6 +20,7 @@ var tags = []*huma.Tag{
 	{Name: "Orders", Description: "What a customer wants to buy or has bought. A storefront creates an order and sends its customer to `payment_url`."},
 	{Name: "Payments", Description: "Attempts to pay an order. The test gateway takes cards with a test key."},
 	{Name: "Products", Description: "The catalogue, which test and live mode share, and the licence keys of its pools, which they do not."},
+	{Name: "Discounts", Description: "Coupons and special offers. Test and live mode share them; how often a coupon was used is counted for each."},
 	{Name: "Licenses", Description: "Licences that were produced for orders."},
 	{Name: "Settings", Description: "The merchant's own settings, which test and live mode share."},
 	{Name: "Webhooks", Description: "Addresses of the merchant's that are told of events, signed by the Standard Webhooks specification, and what became of each delivery."},

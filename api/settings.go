@@ -10,13 +10,16 @@ import (
 
 // Settings is a merchant's settings.
 type Settings struct {
-	Reminders         Reminders `json:"reminders" doc:"When a customer who has not paid is reminded, counted from the order's creation."`
-	DeleteUnpaidAfter pause     `json:"delete_unpaid_after" doc:"When an unpaid order is deleted, counted from its creation."`
-	AnonymizeAfter    *pause    `json:"anonymize_after" nullable:"true" doc:"When the personal data of a deleted order is removed, counted from its deletion; null for never."`
-	RefundApproval    string    `json:"refund_approval" enum:"auto,owner" doc:"owner: an owner of the merchant's has to approve each refund."`
-	SupportEmail      string    `json:"support_email" doc:"Whom customers are told to write to; empty for the merchant's own address." example:"help@shop.example"`
-	SupportURL        string    `json:"support_url" doc:"Where customers are sent for help; empty for nowhere." example:"https://shop.example/help"`
-	Live              bool      `json:"live" doc:"Whether the merchant's hosted pages make live orders."`
+	Reminders         Reminders       `json:"reminders" doc:"When a customer who has not paid is reminded, counted from the order's creation."`
+	DeleteUnpaidAfter pause           `json:"delete_unpaid_after" doc:"When an unpaid order is deleted, counted from its creation."`
+	AnonymizeAfter    *pause          `json:"anonymize_after" nullable:"true" doc:"When the personal data of a deleted order is removed, counted from its deletion; null for never."`
+	RefundApproval    string          `json:"refund_approval" enum:"auto,owner" doc:"owner: an owner of the merchant's has to approve each refund."`
+	SupportEmail      string          `json:"support_email" doc:"Whom customers are told to write to; empty for the merchant's own address." example:"help@shop.example"`
+	SupportURL        string          `json:"support_url" doc:"Where customers are sent for help; empty for nowhere." example:"https://shop.example/help"`
+	RefundRequests    bool            `json:"refund_requests" doc:"Whether customers may ask for a refund on the order page."`
+	Tax               models.Tax      `json:"tax" doc:"What tax prices contain, or is added to them."`
+	Branding          models.Branding `json:"branding" doc:"How hosted pages and emails look, and the texts that customers agree to."`
+	Live              bool            `json:"live" doc:"Whether the merchant's hosted pages make live orders."`
 }
 
 // Reminders is the reminders of each class of payment methods.
@@ -33,6 +36,9 @@ type SettingsChanges struct {
 	RefundApproval    change[string]           `json:"refund_approval,omitempty" enum:"auto,owner"`
 	SupportEmail      change[string]           `json:"support_email,omitempty" maxLength:"254" example:"help@shop.example"`
 	SupportURL        change[string]           `json:"support_url,omitempty" maxLength:"2048" example:"https://shop.example/help"`
+	RefundRequests    change[bool]             `json:"refund_requests,omitempty"`
+	Tax               change[models.Tax]       `json:"tax,omitempty" doc:"Replaces the one before; null for no tax."`
+	Branding          change[models.Branding]  `json:"branding,omitempty" doc:"Replaces the one before."`
 	Live              change[bool]             `json:"live,omitempty" nullable:"false" doc:"Once a merchant is live, a test key can no longer change the settings or the catalogue."`
 }
 
@@ -67,7 +73,7 @@ func answerSettings(v *models.SettingsView, err error) (*settingsOutput, error) 
 	a := Settings{
 		Reminders:         Reminders{Online: pauses(v.Reminders.Online), Offline: pauses(v.Reminders.Offline)},
 		DeleteUnpaidAfter: pause{v.DeleteUnpaidAfter}, RefundApproval: v.RefundApproval, SupportEmail: v.SupportEmail, SupportURL: v.SupportURL,
-		Live: v.Live,
+		RefundRequests: v.RefundRequests, Tax: v.Tax, Branding: v.Branding, Live: v.Live,
 	}
 	if v.AnonymizeAfter != nil {
 		a.AnonymizeAfter = &pause{*v.AnonymizeAfter}
@@ -86,6 +92,7 @@ func (s *Server) updateSettings(ctx context.Context, in *updateSettingsInput) (*
 	p := models.SettingsPatch{
 		DeleteUnpaidAfter: b.DeleteUnpaidAfter.Optional, AnonymizeAfter: b.AnonymizeAfter.Optional, RefundApproval: b.RefundApproval.Optional,
 		SupportEmail: b.SupportEmail.Optional, SupportURL: b.SupportURL.Optional, Live: b.Live.Optional,
+		RefundRequests: b.RefundRequests.Optional, Tax: b.Tax.Optional, Branding: b.Branding.Optional,
 	}
 	p.Reminders.Set, p.Reminders.Null = b.Reminders.Set, b.Reminders.Null
 	p.Reminders.Value.Online = b.Reminders.Value.Online.Optional

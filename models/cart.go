@@ -39,6 +39,10 @@ type CartContent struct {
 	// Declined are the special offers that were turned down.
 	Declined []string `json:"declined,omitempty"`
 	Method   string   `json:"method,omitempty"`
+	// Shop is where the visitor came from, for the way back; only ever a link.
+	Shop string `json:"shop,omitempty"`
+	// unlinked: a change has taken out what the signed link was for.
+	unlinked bool
 }
 
 // CartLine is one product in a cart.
@@ -95,6 +99,9 @@ func (t *tx) changeCart(c *Cart, change func(*CartContent)) error {
 	if err := t.tidy(c); err != nil {
 		return err
 	}
+	if c.Content.unlinked {
+		c.LinkID = nil
+	}
 	c.Version++
 	c.UpdatedAt = t.now
 	return t.Model(c).Select("content", "link_id", "version", "updated_at").Updates(c).Error
@@ -142,12 +149,14 @@ func cartProducts(db *gorm.DB, c *Cart) (map[string]*Product, error) {
 	return out, nil
 }
 
-// Set puts a quantity of a product into the cart, in place of what is there of it. A product that came by a signed link or a special
-// offer keeps its line.
+// Set puts a quantity of a product into the cart, in place of what is there of it. A product that came by a special offer keeps its
+// line; one with a price of a signed link keeps its quantity too, because the price was made for it.
 func (c *CartContent) Set(product string, quantity int) {
 	for i := range c.Lines {
 		if c.Lines[i].Product == product {
-			c.Lines[i].Quantity = quantity
+			if c.Lines[i].UnitPrice == nil {
+				c.Lines[i].Quantity = quantity
+			}
 			return
 		}
 	}

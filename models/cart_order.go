@@ -24,6 +24,9 @@ type Checkout struct {
 // ErrTotalChanged means that prices have changed since the page was shown; it is to be shown again.
 var ErrTotalChanged = &Error{Code: CodeConflict, Message: "The total has changed since the page was shown."}
 
+// ErrLinkOver means that the signed link by which a cart came has expired or was used up meanwhile; see LeaveLink.
+var ErrLinkOver = &Error{Code: CodeConflict, Message: "The link that the prices came from is no longer valid."}
+
 // OrderCart makes an order of a cart, exactly once, however often it is asked to: a cart that has become an order gives that order.
 func (s *Store) OrderCart(ctx context.Context, sc Scope, in Checkout) (*OrderView, error) {
 	var view *OrderView
@@ -99,14 +102,15 @@ func (t *tx) useLink(c *Cart, orderID string) error {
 	}
 	var l CheckoutLink
 	err := t.s.dialect.lock(t.DB, "").Where("id = ?", *c.LinkID).Take(&l).Error
-	if errors.Is(err, gorm.ErrRecordNotFound) || err == nil && !l.SingleUse {
+	switch {
+	case errors.Is(err, gorm.ErrRecordNotFound):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return err
-	}
-	if l.OrderID != nil {
-		return &Error{Code: CodeConflict, Message: "The link has been used."}
+	case l.OrderID != nil || l.ExpiresAt != nil && !t.now.Before(*l.ExpiresAt):
+		return ErrLinkOver
+	case !l.SingleUse:
+		return nil
 	}
 	return t.Model(&l).Update("order_id", orderID).Error
 }

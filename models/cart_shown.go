@@ -34,6 +34,12 @@ type CartLineShown struct {
 	Minimum, Maximum int
 }
 
+// Gross is the line's price before discounts and tax.
+func (l CartLineShown) Gross() int64 { return l.UnitPrice * int64(l.Line.Quantity) }
+
+// Fixed reports whether the line's quantity is that of its signed link.
+func (l CartLineShown) Fixed() bool { return l.Line.UnitPrice != nil }
+
 // OfferShown is a special offer that is made for a cart.
 type OfferShown struct {
 	Offer

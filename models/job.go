@@ -62,6 +62,7 @@ type JobArgs struct {
 	Email    string `json:"email,omitempty"`
 	Delivery string `json:"delivery,omitempty"`
 	Payment  string `json:"payment,omitempty"`
+	Callback string `json:"callback,omitempty"`
 	Product  string `json:"product,omitempty"`
 	Test     bool   `json:"test,omitempty"`
 }

@@ -18,8 +18,8 @@ func (t *tx) consequence(kind string, args JobArgs, reason, actor string) error 
 		return ignoreGone(t.failEmail(args.Email, reason, actor))
 	case jobs.KindDeliver:
 		return t.finishDelivery(args.Delivery, DeliveryFailed)
-	case jobs.KindSettle, jobs.KindFillPool, jobs.KindRemind, jobs.KindExpire, jobs.KindSweep:
-		// The state that these work on stays visible: the payment under way, the items that wait, the orders that are due.
+	case jobs.KindSettle, jobs.KindCallback, jobs.KindFillPool, jobs.KindRemind, jobs.KindExpire, jobs.KindSweep:
+		// The state that these work on stays visible: the payment under way, the callback that was not applied, the items that wait, the orders that are due.
 		return nil
 	}
 	return nil

@@ -92,6 +92,9 @@ type Consents struct {
 	Locale       string    `json:"locale"`
 	Address      string    `json:"address,omitempty"` // IP address of the customer, where the page took the consent
 	Via          string    `json:"via"`               // api, or checkout
+	// TermsURL and PrivacyURL are where the texts were that the page linked to.
+	TermsURL   string `json:"terms_url,omitempty"`
+	PrivacyURL string `json:"privacy_url,omitempty"`
 }
 
 // Item is one line of an order.

@@ -175,7 +175,7 @@ func (t *tx) moneyAfterAll(o *Order, given *Payment, r PaymentResult, actor stri
 		r.Reference = given.Reference
 	}
 	o.Payments = append(o.Payments, Payment{
-		ID: newID("pay"), OrderID: o.ID, MerchantID: o.MerchantID, Test: o.Test, Method: given.Method, Gateway: given.Gateway,
+		ID: newID("pay"), OrderID: o.ID, MerchantID: o.MerchantID, Test: o.Test, Method: given.Method, Gateway: given.Gateway, MethodID: given.MethodID,
 		Status: PaymentSucceeded, Amount: given.Amount, Currency: given.Currency, Reference: r.Reference, Token: newToken(), RequestID: &request,
 		CreatedAt: t.now, UpdatedAt: t.now,
 	})
