@@ -60,7 +60,7 @@ func (p *Program) jobsCommand() *cobra.Command {
 			if err := store.RetryJob(cmd.Context(), args[0], cliActor()); err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is due; a scheduler hands it over within seconds\n", args[0])
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is due\n", args[0])
 			return nil
 		}),
 		p.tool(cancel, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {

@@ -81,11 +81,19 @@ func writeSeed(path string, seed *demoSeed) error {
 	if err != nil {
 		return err
 	}
-	temp := path + ".new"
-	if err := os.WriteFile(temp, append(content, '\n'), 0o600); err != nil {
+	temp, err := os.CreateTemp(filepath.Dir(path), demoFile+".*") // mode 0600
+	if err != nil {
 		return err
 	}
-	return os.Rename(temp, path)
+	defer os.Remove(temp.Name())
+	_, err = temp.Write(append(content, '\n'))
+	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(temp.Name(), path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
 }
 
 func makeSeed(ctx context.Context, store *models.Store) (*demoSeed, error) {
@@ -110,7 +118,7 @@ func makeSeed(ctx context.Context, store *models.Store) (*demoSeed, error) {
 		return nil, err
 	}
 	seed.Merchant = merchant.ID
-	if err := demoProducts(ctx, store, models.Scope{MerchantID: merchant.ID, Test: true}); err != nil {
+	if err := demoProducts(ctx, store, merchant.ID); err != nil {
 		return nil, err
 	}
 	seed.OperatorEmail = "operator@demo.example"
@@ -121,8 +129,10 @@ func makeSeed(ctx context.Context, store *models.Store) (*demoSeed, error) {
 	return seed, err
 }
 
-// demoProducts are one product for each way of producing licences.
-func demoProducts(ctx context.Context, store *models.Store, sc models.Scope) error {
+// demoProducts are one product for each way of producing licences, as far as they are not there yet. The catalogue is written in live
+// mode, because a merchant that has gone live takes it from there only; the keys are for test orders.
+func demoProducts(ctx context.Context, store *models.Store, merchantID string) error {
+	live, test := models.Scope{MerchantID: merchantID}, models.Scope{MerchantID: merchantID, Test: true}
 	for _, p := range []models.ProductInput{
 		{
 			SKU: "editor-pro", Name: "Editor Pro", LicenseMethod: models.MethodPool, License: json.RawMessage(`{"low_threshold":5}`),
@@ -141,9 +151,13 @@ func demoProducts(ctx context.Context, store *models.Store, sc models.Scope) err
 		},
 	} {
 		p.ShowLicenseOnOrderPage = ptr(true)
-		if _, err := store.CreateProduct(ctx, sc, p); err != nil && models.CodeOf(err) != models.CodeConflict {
+		if _, err := store.CreateProduct(ctx, live, p); err != nil && models.CodeOf(err) != models.CodeConflict {
 			return err
 		}
+	}
+	pool, err := store.PoolSummary(ctx, test, "editor-pro")
+	if err != nil || pool.Available > 0 {
+		return err
 	}
 	pattern, err := license.ParsePattern("EDITOR-" + license.DefaultPattern)
 	if err != nil {
@@ -155,7 +169,7 @@ func demoProducts(ctx context.Context, store *models.Store, sc models.Scope) err
 			return err
 		}
 	}
-	_, err = store.AddPoolKeys(ctx, sc, "editor-pro", keys)
+	_, err = store.AddPoolKeys(ctx, test, "editor-pro", keys)
 	return err
 }
 

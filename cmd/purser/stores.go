@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/purser-dev/purser/jobs"
 	"github.com/purser-dev/purser/models"
 )
 
@@ -65,12 +66,36 @@ func (p *Program) tool(cmd *cobra.Command, do func(cmd *cobra.Command, args []st
 			return err
 		}
 		defer store.Close()
+		var staged []jobs.Handover
+		store.OnCommit(func(hs ...jobs.Handover) { staged = append(staged, hs...) })
 		if err := checkStore(cmd.Context(), store, s.EmbeddedDatabase()); err != nil {
 			return err
 		}
-		return do(cmd, args, store, log)
+		if err := do(cmd, args, store, log); err != nil {
+			return err
+		}
+		handOver(s, staged, log)
+		return nil
 	}
 	return cmd
+}
+
+// handOver gives Redis what a tool has staged, so that it does not wait for its alarm. It is no failure that it cannot: the in-process
+// Redis of another purser is that one's own, and what is not handed over now the relay brings.
+func handOver(s Settings, staged []jobs.Handover, log *slog.Logger) {
+	if len(staged) == 0 || s.EmbeddedRedis() {
+		return
+	}
+	redis, err := jobs.ParseRedisURL(s.RedisURL.Reveal())
+	if err != nil {
+		log.Warn("PURSER_REDIS_URL cannot be used; a scheduler hands over what is due", "err", err)
+		return
+	}
+	client := redis.Client()
+	defer client.Close()
+	publisher := jobs.NewPublisher(client, log)
+	defer publisher.Close()
+	publisher.Publish(staged...)
 }
 
 // exactly wants so many arguments, which usage names.
