@@ -57,6 +57,7 @@ var performers = map[string]performer{
 	jobs.KindSendEmail: (*Worker).sendEmail,
 	jobs.KindDeliver:   (*Worker).deliver,
 	jobs.KindSettle:    (*Worker).settle,
+	jobs.KindCallback:  (*Worker).callback,
 	jobs.KindRemind:    (*Worker).remind,
 	jobs.KindExpire:    (*Worker).expire,
 	jobs.KindSweep:     (*Worker).sweep,

@@ -65,6 +65,7 @@ const (
 	KindSendEmail = "email.send"
 	KindDeliver   = "webhook.deliver"
 	KindSettle    = "payment.settle"
+	KindCallback  = "payment.callback"
 	KindRemind    = "orders.remind"
 	KindExpire    = "orders.expire"
 	KindSweep     = "retention.sweep"
@@ -92,6 +93,7 @@ var Kinds = []Kind{
 	{Name: KindSendEmail, Queue: Email, MaxAttempts: 14, Timeout: 30 * time.Second, Backoff: exponential(5*time.Second, 6*time.Hour)},
 	{Name: KindDeliver, Queue: Webhooks, MaxAttempts: len(webhookPauses) + 1, Timeout: 20 * time.Second, Backoff: schedule(webhookPauses)},
 	{Name: KindSettle, Queue: Payments, MaxAttempts: 20, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, time.Hour)},
+	{Name: KindCallback, Queue: Payments, MaxAttempts: 20, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, time.Hour)},
 	{Name: KindRemind, Queue: Maintenance, MaxAttempts: 3, Timeout: 30 * time.Second, Backoff: exponential(time.Second, 10*time.Second), Every: time.Second},
 	{Name: KindExpire, Queue: Maintenance, MaxAttempts: 3, Timeout: 30 * time.Second, Backoff: exponential(time.Second, 10*time.Second), Every: time.Second},
 	{Name: KindSweep, Queue: Maintenance, MaxAttempts: 3, Timeout: 5 * time.Minute, Backoff: exponential(time.Minute, 10*time.Minute), Every: 10 * time.Minute},
