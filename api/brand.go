@@ -1,8 +1,6 @@
 package api
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"math"
 	"regexp"
@@ -23,8 +21,7 @@ func brandSheetURL(color string) string {
 	if !brandHex.MatchString(color) {
 		return ""
 	}
-	sum := sha256.Sum256([]byte(brandSheet(color)))
-	return "/assets/brand/" + color[1:] + "." + hex.EncodeToString(sum[:6]) + ".css"
+	return "/assets/brand/" + color[1:] + "." + contentHash([]byte(brandSheet(color))) + ".css"
 }
 
 // serveBrandSheet answers the stylesheet of a colour.

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"html/template"
+	"io/fs"
 	"path"
 	"strings"
 	"time"
@@ -61,31 +62,36 @@ type asset struct {
 	body             []byte
 }
 
-var assetTypes = map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml"}
+var assetTypes = map[string]string{".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".js": "text/javascript; charset=utf-8"}
 
-// assets are the embedded files by their plain names.
+// assets are the embedded files by their plain names, those of vendored libraries among them.
 var assets = loadAssets()
 
 func loadAssets() map[string]asset {
-	files, err := assetFiles.ReadDir("assets")
+	out := map[string]asset{}
+	err := fs.WalkDir(assetFiles, "assets", func(file string, entry fs.DirEntry, err error) error {
+		contentType, ok := assetTypes[path.Ext(file)]
+		if err != nil || !ok { // a folder, a licence or the like
+			return err
+		}
+		body, err := assetFiles.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		name, ext, _ := strings.Cut(path.Base(file), ".")
+		out[path.Base(file)] = asset{"/assets/" + name + "." + contentHash(body) + "." + ext, contentType, body}
+		return nil
+	})
 	if err != nil {
 		panic(err) // the files are part of the program
 	}
-	out := map[string]asset{}
-	for _, f := range files {
-		contentType, ok := assetTypes[path.Ext(f.Name())]
-		if !ok {
-			continue // a licence or the like
-		}
-		body, err := assetFiles.ReadFile("assets/" + f.Name())
-		if err != nil {
-			panic(err)
-		}
-		sum := sha256.Sum256(body)
-		name, ext, _ := strings.Cut(f.Name(), ".")
-		out[f.Name()] = asset{"/assets/" + name + "." + hex.EncodeToString(sum[:6]) + "." + ext, contentType, body}
-	}
 	return out
+}
+
+// contentHash is the part of an asset's address that changes with its content.
+func contentHash(body []byte) string {
+	sum := sha256.Sum256(body)
+	return hex.EncodeToString(sum[:6])
 }
 
 // serveAsset answers an embedded file. An address with another content's hash is not found, so that no cache keeps the wrong one.
@@ -115,8 +121,9 @@ func loadTemplates(frame string, named func(file string) (name string, ok bool))
 			}
 			return "", fmt.Errorf("no asset %q", name)
 		},
-		"when":  func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05 UTC") },
-		"stamp": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"htmxConfig": func() string { return htmxConfig },
+		"when":       func(t time.Time) string { return t.UTC().Format("2 Jan 2006, 15:04:05 UTC") },
+		"stamp":      func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 	}).ParseFS(templateFiles, "pages/"+frame+".html"))
 	files, err := templateFiles.ReadDir("pages")
 	if err != nil {

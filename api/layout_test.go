@@ -72,13 +72,14 @@ func TestTemplatesNeedNoScriptAndNoInlineStyle(t *testing.T) {
 	if err != nil || len(files) < 5 {
 		t.Fatalf("%v, %v", files, err)
 	}
+	ours := regexp.MustCompile(`<script src="{{asset "[a-z.]+"}}" defer></script>`)
 	blocked := regexp.MustCompile(`(?i)<script|<style|\sstyle=|\son[a-z]+=|javascript:|(?:src|href)="https?:`)
 	for _, name := range files {
 		text, err := templateFiles.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if found := blocked.Find(text); found != nil {
+		if found := blocked.Find(ours.ReplaceAll(text, nil)); found != nil {
 			t.Errorf("%s has %q", name, found)
 		}
 		for _, form := range regexp.MustCompile(`(?s)<form method="post" action="/operator.*?</form>`).FindAll(text, -1) {

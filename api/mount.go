@@ -46,7 +46,6 @@ func (s *Server) mount() error {
 func (s *Server) guards() map[access]fiber.Handler {
 	guards := s.operatorGuards()
 	guards[anyone] = func(c *fiber.Ctx) error { return c.Next() }
-	guards[customers] = s.shopGuard
 	return guards
 }
 

@@ -88,7 +88,8 @@ func (s *Server) admit(c *fiber.Ctx) (err error) {
 	return c.Next()
 }
 
-// answerError replaces whatever was written so far by an error: a page for browsers, a problem for programs and all of the JSON API.
+// answerError replaces whatever was written so far by an error: a problem for programs and all of the JSON API, a page for browsers,
+// which is one for customers unless somebody is signed in.
 func (s *Server) answerError(c *fiber.Ctx, err error) error {
 	allow := c.GetRespHeader(fiber.HeaderAllow)
 	c.Response().Reset()
@@ -99,7 +100,10 @@ func (s *Server) answerError(c *fiber.Ctx, err error) error {
 		}
 	}
 	if r := requestOf(c); r.route == nil && strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML) {
-		return s.refuse(c, err)
+		if accountOf(c) != nil {
+			return s.refuse(c, err)
+		}
+		return s.shopProblem(c, err)
 	}
 	return s.sendProblem(c, err)
 }

@@ -22,6 +22,7 @@ type shop struct {
 	Title    string           // translated
 	Width    string           // narrow for a form, reading for text, and empty for two columns
 	Public   bool             // nothing personal is on the page: it may be indexed and named as a referrer
+	Home     string           // where the merchant's name leads to; empty for nowhere
 	Refresh  int              // seconds after which the page loads itself again; 0 for never
 	// FormTo are the addresses outside of this site to which an answer to a form of the page may redirect. Browsers hold the
 	// page's policy against those too.
@@ -106,16 +107,29 @@ func (v shopView) SupportURL() string {
 	return v.Merchant.Settings.SupportURL
 }
 
-// Tongues are the languages to choose from, each with the address of the same page in it.
-func (v shopView) Tongues() []navLink {
-	out := make([]navLink, 0, len(tongues))
+// Tongue is the page's language in its own words.
+func (v shopView) Tongue() string {
+	i := slices.IndexFunc(tongues, func(t tongue) bool { return t.Locale == v.Words.Locale() })
+	return tongues[i].Name
+}
+
+// tongueLink leads to the same page in another language.
+type tongueLink struct {
+	tongue
+	URL     string
+	Current bool
+}
+
+// Tongues are the languages to choose from.
+func (v shopView) Tongues() []tongueLink {
+	out := make([]tongueLink, 0, len(tongues))
 	for _, t := range tongues {
 		query := url.Values{}
 		if reads(v.c) {
 			query, _ = url.ParseQuery(string(v.c.Request().URI().QueryString())) // what cannot be read is left out
 		}
 		query.Set("locale", t.Locale)
-		out = append(out, navLink{Label: t.Name, URL: v.c.Path() + "?" + query.Encode(), Current: t.Locale == v.Words.Locale()})
+		out = append(out, tongueLink{t, v.c.Path() + "?" + query.Encode(), t.Locale == v.Words.Locale()})
 	}
 	return out
 }
@@ -163,6 +177,12 @@ func shopPolicy(sh shop) string {
 		"; form-action 'self'" + forms + "; base-uri 'none'; frame-ancestors 'none'"
 }
 
+// htmxConfig keeps htmx within the policy of the pages, and what customers typed out of the browser's storage. Whatever the answer
+// to a request is, a page with an error among them, its main part is what is shown: as without JavaScript.
+const htmxConfig = `{"includeIndicatorStyles":false,"allowEval":false,"allowScriptTags":false,"selfRequestsOnly":true,"historyCacheSize":0,` +
+	`"refreshOnHistoryMiss":true,"responseHandling":[{"code":"204","swap":false},{"code":"[23]..","swap":true},` +
+	`{"code":"[45]..","swap":true,"target":"#main","select":"#main","swapOverride":"outerHTML"}]}`
+
 // shopNotice is a page that says one thing, with a link or none.
 type shopNotice struct {
 	Heading, Text, RequestID string
@@ -209,19 +229,4 @@ func (s *Server) shopProblem(c *fiber.Ctx, err error) error {
 	}
 	sh.Title, sh.Width, sh.Refresh, sh.Public = notice.Heading, "reading", 0, false
 	return s.shopPage(c, p.Status, "message", sh, notice)
-}
-
-// customers may be anyone; their errors are pages for customers.
-const customers access = "anyone; pages of customers"
-
-// shopGuard shows customers every error as a page in their language, or as a problem to programs.
-func (s *Server) shopGuard(c *fiber.Ctx) error {
-	err := c.Next()
-	if err == nil || !slices.Contains([]string{fiber.MethodGet, fiber.MethodHead, fiber.MethodPost}, c.Method()) {
-		return err
-	}
-	if !strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML) {
-		return err
-	}
-	return s.shopProblem(c, err)
 }

@@ -82,10 +82,12 @@ func readMessages(name string) (*i18n.MessageFile, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %s: %w", name, err)
 	}
-	for _, m := range file.Messages {
-		// French and Spanish have a form of their own for millions, which differs from the other one after a noun only.
-		if m.One != "" && m.Many == "" {
-			m.Many = m.Other
+	if lang := file.Tag.String(); lang == "fr" || lang == "es" {
+		// They have a form of their own for millions, which differs from the other one before a noun only.
+		for _, m := range file.Messages {
+			if m.One != "" && m.Many == "" {
+				m.Many = m.Other
+			}
 		}
 	}
 	return file, nil

@@ -1,0 +1,91 @@
+// What customers' pages gain from JavaScript. Everything works without it.
+"use strict";
+
+(() => {
+  const root = document.documentElement;
+  root.classList.add("js"); // hides what only those need who have no JavaScript: .without-js
+
+  const announce = (text) => {
+    const region = document.getElementById("announce");
+    if (region) region.textContent = text;
+  };
+
+  // A form that does something once is sent once, however often its button is pressed. The button is not disabled, because its
+  // value would not be sent and the focus would be lost. A page that comes back by the back button starts afresh.
+  document.addEventListener("submit", (event) => {
+    const form = event.target;
+    if (!form.matches("form[data-once]")) return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "yes";
+    for (const button of form.querySelectorAll("button:not([type=button])")) button.setAttribute("aria-busy", "true");
+  });
+  addEventListener("pageshow", () => {
+    for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+    for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
+  });
+
+  // Buttons that only work with JavaScript are hidden until it is there.
+  const reveal = () => {
+    for (const e of document.querySelectorAll("[data-copy][hidden], [data-print][hidden]")) e.hidden = false;
+  };
+
+  const select = (element) => {
+    const range = document.createRange();
+    range.selectNodeContents(element);
+    const selection = getSelection();
+    selection.removeAllRanges();
+    selection.addRange(range);
+  };
+
+  // The clipboard is closed to pages without encryption; there the older command does it, or the text is left selected.
+  const copy = async (element) => {
+    try {
+      await navigator.clipboard.writeText(element.textContent.trim());
+      return true;
+    } catch {
+      select(element);
+      return document.execCommand("copy");
+    }
+  };
+
+  document.addEventListener("click", async (event) => {
+    const button = event.target.closest("[data-copy], [data-print]");
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      if (!menu.contains(event.target)) menu.open = false;
+    }
+    if (!button) return;
+    if (button.matches("[data-print]")) {
+      print();
+      return;
+    }
+    const from = document.getElementById(button.dataset.copy);
+    if (!from || button.dataset.label || !(await copy(from))) return;
+    button.dataset.label = button.textContent;
+    button.textContent = button.dataset.copied;
+    announce(button.dataset.copied);
+    setTimeout(() => {
+      button.textContent = button.dataset.label;
+      delete button.dataset.label;
+      announce("");
+    }, 2500);
+  });
+
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of document.querySelectorAll("details.menu[open]")) {
+      menu.open = false;
+      menu.querySelector("summary").focus();
+    }
+  });
+
+  // Where htmx gets no answer, the browser sends the form itself and shows what is wrong.
+  document.addEventListener("htmx:sendError", (event) => {
+    const form = event.target.closest("form");
+    if (form) form.submit();
+  });
+  document.addEventListener("htmx:load", reveal);
+  reveal();
+})();
