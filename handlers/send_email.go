@@ -67,7 +67,10 @@ func (w *Worker) compose(m *models.Mailing) (mail.Message, error) {
 func (w *Worker) mailData(m *models.Mailing) (mail.Data, error) {
 	o := &m.Order
 	d := mail.Data{
-		Merchant: mail.Merchant{Name: m.Merchant.Name, SupportEmail: m.Merchant.Settings.SupportEmail, SupportURL: m.Merchant.Settings.SupportURL},
+		Merchant: mail.Merchant{
+			Name: m.Merchant.Name, SupportEmail: m.Merchant.Settings.SupportEmail, SupportURL: m.Merchant.Settings.SupportURL,
+			BrandColor: m.Merchant.Settings.Branding.Color, LogoURL: m.Merchant.Settings.Branding.LogoURL,
+		},
 		Customer: mail.Customer{
 			FirstName: o.Customer.FirstName, LastName: o.Customer.LastName, Email: o.Customer.Email, Company: o.Customer.Company,
 			Country: o.Customer.Country, City: o.Customer.City, Zip: o.Customer.Zip, Address: o.Customer.Address, Phone: o.Customer.Phone,

@@ -32,6 +32,7 @@ type Merchant struct {
 	SupportEmail string // customers' emails need this or SupportURL
 	SupportURL   string
 	BrandColor   string // "#rrggbb"; anything else means the default
+	LogoURL      string // an https address; anything else means none
 }
 
 // Customer is the buyer.

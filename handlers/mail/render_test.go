@@ -262,7 +262,7 @@ func TestRenderRefusesMissingData(t *testing.T) {
 func TestRenderHostileData(t *testing.T) {
 	t.Parallel()
 	d := Data{
-		Merchant: Merchant{Name: "Acme\r\nBcc: x@evil.example", SupportURL: "javascript:alert(1)", BrandColor: "red;background:url(//evil.example)"},
+		Merchant: Merchant{Name: "Acme\r\nBcc: x@evil.example", SupportURL: "javascript:alert(1)", BrandColor: "red;background:url(//evil.example)", LogoURL: "http://evil.example/\"onerror=\"x"},
 		Customer: Customer{FirstName: "Win at https://evil.example", LastName: "<script>"},
 		Order:    Order{Number: "A1", URL: "https://p.example/o?a=1&b=\"><script>alert(1)</script>", Currency: "EUR"},
 		Item:     Item{Name: "Ed\r\nX-Injected: yes<script>alert(1)</script>{{.Order}}", Quantity: 1, Licenses: []string{"<b>KEY</b>&amp;"}},
@@ -287,6 +287,27 @@ func TestRenderHostileData(t *testing.T) {
 	}
 	if !strings.Contains(got.Text, "<b>KEY</b>&amp;") {
 		t.Error("the licence in the text part is not the licence")
+	}
+}
+
+func TestRenderBranding(t *testing.T) {
+	t.Parallel()
+	d := Data{
+		Merchant: Merchant{Name: "Acme", SupportEmail: "help@acme.example", BrandColor: "#ffcc00", LogoURL: `https://cdn.acme.example/logo.png?a="b"&c`},
+		Order:    Order{Number: "A1", URL: "https://p.example/o", Currency: "EUR", Total: 100},
+	}
+	got, err := Render(KindPaymentConfirmation, "en", d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`<img src="https://cdn.acme.example/logo.png?a=%22b%22&amp;c" alt=""`, "border-top:4px solid #ffcc00", "background:#ffcc00", "color:#000000"} {
+		if !strings.Contains(got.HTML, want) {
+			t.Errorf("html lacks %s", want)
+		}
+	}
+	d.Merchant.LogoURL = ""
+	if got, err = Render(KindPaymentConfirmation, "en", d); err != nil || strings.Contains(got.HTML, "<img") {
+		t.Errorf("an image without a logo, %v", err)
 	}
 }
 

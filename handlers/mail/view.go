@@ -24,11 +24,15 @@ type view struct {
 	NoteText   merchantText // Data.Refund.Note
 	Brand      template.CSS
 	OnBrand    template.CSS // text on Brand
+	Logo       string
 }
 
 func newView(kind Kind, locale string, d Data) (*view, error) {
 	v := &view{Data: d, tr: translators[Language(locale)], ToMerchant: kind.ToMerchant()}
 	v.Brand, v.OnBrand = brandColors(d.Merchant.BrandColor)
+	if strings.HasPrefix(d.Merchant.LogoURL, "https://") {
+		v.Logo = d.Merchant.LogoURL
+	}
 	date, err := v.tr.date(d.Date)
 	if err != nil {
 		return nil, err
