@@ -13,7 +13,8 @@ import (
 // only asks whether there is anything to do; the promise that it stages is unique for the kind and period, so several schedulers
 // never double it, and what it does is found from the tables, so a tick that was missed loses nothing.
 func (s *Scheduler) startPeriodic() error {
-	s.periodic = asynq.NewSchedulerFromRedisClient(s.client, &asynq.SchedulerOpts{
+	s.ticks = s.Redis.Client()
+	s.periodic = asynq.NewSchedulerFromRedisClient(s.ticks, &asynq.SchedulerOpts{
 		HeartbeatInterval: 5 * time.Second,
 		LogLevel:          asynq.FatalLevel, // it logs every tick that another scheduler's made needless
 		PostEnqueueFunc: func(_ *asynq.TaskInfo, err error) {

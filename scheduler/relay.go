@@ -25,23 +25,27 @@ const (
 func (s *Scheduler) relay(ctx context.Context) {
 	tick := time.NewTicker(relayInterval)
 	defer tick.Stop()
-	said := "" // one line when it stops working and one when it works again, not one a second
 	for {
-		err := s.round(ctx)
-		switch {
-		case ctx.Err() != nil:
-		case err == nil && said != "":
-			s.Log.Info("the relay works again")
-			said = ""
-		case err != nil && err.Error() != said:
-			s.Log.Warn("the relay could not complete its round", "err", err)
-			said = err.Error()
+		if err := s.round(ctx); ctx.Err() == nil {
+			s.report(err)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
+	}
+}
+
+// report logs one line when the relay stops working and one when it works again, not one a second. Only the relay's goroutine calls it.
+func (s *Scheduler) report(err error) {
+	switch {
+	case err == nil && s.trouble != "":
+		s.Log.Info("the relay works again")
+		s.trouble = ""
+	case err != nil && err.Error() != s.trouble:
+		s.Log.Warn("the relay could not complete its round", "err", err)
+		s.trouble = err.Error()
 	}
 }
 

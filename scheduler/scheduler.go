@@ -29,11 +29,15 @@ type Scheduler struct {
 	publisher *jobs.Publisher
 	inspector *asynq.Inspector
 	periodic  *asynq.Scheduler
+	ticks     redis.UniversalClient // the periodic scheduler's own, see Shutdown
+	trouble   string                // what keeps the relay from working, as it was logged
 	stop      context.CancelFunc
 	running   sync.WaitGroup
 	relayed   atomic.Int64
 	lastRound atomic.Int64 // Unix milliseconds of the relay's last complete round
 }
+
+const shutdownPatience = 2 * time.Second
 
 // New makes a scheduler; Start lets it begin. The publisher hands over what the relay brings back.
 func New(c Config) *Scheduler {
@@ -56,12 +60,19 @@ func (s *Scheduler) Start() error {
 	return nil
 }
 
-// Shutdown returns when every goroutine of the scheduler has ended.
+// Shutdown returns when every goroutine of the scheduler has ended, also of one that was never started.
 func (s *Scheduler) Shutdown() {
 	if s.periodic != nil {
+		// At its end Asynq's scheduler asks Redis several things, one after the other, and waits for each answer. A Redis that gives
+		// none must not hold up the process, so its connections are cut then.
+		patience := time.AfterFunc(shutdownPatience, func() { _ = s.ticks.Close() })
 		s.periodic.Shutdown()
+		patience.Stop()
+		_ = s.ticks.Close()
 	}
-	s.stop()
+	if s.stop != nil {
+		s.stop()
+	}
 	s.running.Wait()
 	s.publisher.Close()
 	_ = s.client.Close()
