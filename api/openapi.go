@@ -20,6 +20,8 @@ var tags = []*huma.Tag{
 	{Name: "Orders", Description: "What a customer wants to buy or has bought. A storefront creates an order and sends its customer to `payment_url`."},
 	{Name: "Payments", Description: "Attempts to pay an order. The test gateway takes cards with a test key."},
 	{Name: "Products", Description: "The catalogue, which test and live mode share, and the licence keys of its pools, which they do not."},
+	{Name: "Checkout", Description: "Links to the hosted checkout. `/buy/{product id}` and `/buy/{merchant slug}/{sku}` need no signature: they take `quantity`, `currency`, `coupon`, `locale`, `clear`, " +
+		"`add=sku:quantity,…`, the customer's fields, `ref`, `utm_…` and `metadata[…]`, and never a price. A signed link may carry its own."},
 	{Name: "Discounts", Description: "Coupons and special offers. Test and live mode share them; how often a coupon was used is counted for each."},
 	{Name: "Licenses", Description: "Licences that were produced for orders."},
 	{Name: "Settings", Description: "The merchant's own settings, which test and live mode share."},
