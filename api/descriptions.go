@@ -13,12 +13,22 @@ var descriptions = map[string]string{
 		"`4000000000000069` is an `expired_card`, `4000000000000119` is a `processing_error`, `4000002500003155` asks for confirmation, " +
 		"`4000000000000077` is `processing` for two seconds. Any other valid number is declined.",
 
+	"markOrderPaid": "The order's total in its currency pays the order. Anything else is recorded and told by `payment.mismatch`, and money for an order that is paid or deleted by `payment.late`; " +
+		"then it is for the merchant to decide.",
+	"reviveOrder":         "Makes a `deleted` order unpaid again. Money of the right amount that arrived for it meanwhile pays it at once. Reviving an unpaid order changes nothing.",
+	"createPaymentMethod": "Of the key's own mode. In test mode cards are taken by the test gateway until another gateway for them is set up.",
+	"updatePaymentMethod": "A merge patch, also of `config`. Payments under way go on with the new configuration.",
+	"deletePaymentMethod": "It is no longer offered. Payments under way are still settled through it.",
+
 	"createProduct":  "A product of method `signed` gets a signing key of its own; its public key is in the answer's `license`. Once the merchant is live, a test key cannot change the catalogue.",
 	"listProducts":   "Newest first, without the archived ones.",
 	"updateProduct":  "A merge patch: fields that are absent stay as they are, null puts back a default. Orders keep the name, prices and choices that they were made with.",
 	"archiveProduct": "Takes the product out of the catalogue for good and answers with it. Orders keep it, and its SKU becomes free. Archiving an archived product changes nothing.",
 	"addPoolKeys": "For a product of method `pool`: one key a line as `text/plain`, or `keys` as JSON. Keys that the pool has or ever had are skipped, so an upload can be repeated. " +
 		"The keys fill items that wait for them, oldest first. Test and live mode have pools of their own.",
+	"createCheckoutLink": "Give the customer the answer's `url`. Opening it puts the items into the cart, in place of what is there, and leads to the checkout. " +
+		"A link made with a test key makes test orders.",
+	"listCheckoutLinks":     "Newest first, those of the key's own mode.",
 	"createCoupon":          "A coupon takes a percentage off, or a fixed amount for each currency. At most one coupon by code applies to an order, after the automatic one that takes most off.",
 	"updateCoupon":          "A merge patch. What a coupon takes off cannot change, because orders were made with it.",
 	"archiveCoupon":         "Ends the coupon for good and frees its code. Orders that use it keep their prices.",

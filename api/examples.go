@@ -19,8 +19,11 @@ var requestExamples = map[string]string{
 		"items":[{"product":"editor-pro","quantity":2}],"payment_method":"card","consents":{"terms":true,"personal_data":true},
 		"return_url":"https://shop.example/thanks","metadata":{"campaign":"x"}}`,
 	"createPayment":         `{"method":"card","card":{"number":"4242424242424242","exp_month":12,"exp_year":2030,"cvc":"123"}}`,
+	"createPaymentMethod":   `{"method":"bank_transfer","gateway":"bank_transfer","currencies":["EUR"],"config":{"account_holder":"Analytical Engines Ltd","iban":"DE89370400440532013000","bic":"COBADEFFXXX","bank_name":"Commerzbank"}}`,
+	"updatePaymentMethod":   `{"currencies":["EUR","CHF"],"config":{"bank_name":null},"position":1}`,
 	"createCoupon":          `{"code":"SPRING","name":"Spring sale","percent_bp":1000,"max_uses":100}`,
 	"updateCoupon":          `{"max_uses":200,"ends_at":null}`,
+	"createCheckoutLink":    `{"currency":"EUR","items":[{"product":"editor-pro","quantity":1,"name":"Editor Pro for Ada","unit_price":4400}],"customer":{"email":"ada@example.com"},"single_use":true}`,
 	"createOffer":           `{"kind":"addon","trigger":"editor-pro","product":"viewer","percent_bp":2000,"title":"Open everything"}`,
 	"updateOffer":           `{"title":"Open everything","active":false}`,
 	"updateProduct":         `{"name":"Editor Pro 2","prices":[{"currency":"EUR","amount":5900},{"currency":"USD","amount":6400}],"license":{"email_text":null}}`,
@@ -45,7 +48,7 @@ var statusExamples = map[string]string{"Order": "paid", "Payment": "succeeded", 
 // idPrefixes are the kinds of ids by the schema that they are in.
 var idPrefixes = map[string]string{
 	"Order": "ord", "Item": "itm", "License": "lic", "Payment": "pay", "Product": "prd", "Event": "evt", "Delivery": "dlv", "DeliveryDetail": "dlv",
-	"LicenseFound": "lic", "WebhookEndpoint": "whe", "Coupon": "cpn", "Offer": "ofr",
+	"LicenseFound": "lic", "WebhookEndpoint": "whe", "PaymentMethod": "pmt", "CheckoutLink": "lnk", "Coupon": "cpn", "Offer": "ofr",
 }
 
 // addExamples gives every body in the document an example.

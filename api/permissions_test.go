@@ -15,7 +15,7 @@ import (
 // exhibit has one object of each kind, all of them the test mode's of one merchant.
 type exhibit struct {
 	*door
-	order, item, product, endpoint, event, delivery, coupon, offer string
+	order, item, product, endpoint, event, delivery, coupon, offer, method, link string
 }
 
 func newExhibit(t testing.TB, s *models.Store) *exhibit {
@@ -50,6 +50,11 @@ func exhibitOf(t testing.TB, d *catalogue) *exhibit {
 	e.coupon = made.ID
 	d.knock(t, ask{method: post, path: "/v1/offers", key: d.shop.TestKey, body: `{"kind":"replace","trigger":"editor-pro","product":"viewer","title":"Old"}`}).ok(t, 201).into(t, &made)
 	e.offer = made.ID
+	d.knock(t, ask{method: post, path: "/v1/checkout-links", key: d.shop.TestKey, body: `{"currency":"EUR","items":[{"product":"editor-pro"}]}`}).ok(t, 201).into(t, &made)
+	e.link = made.ID
+	storetest.Exec(t, d.store, "UPDATE payment_methods SET deleted_at = created_at") // there may not be many
+	d.knock(t, ask{method: post, path: "/v1/payment-methods", key: d.shop.TestKey, body: validBodies["createPaymentMethod"]}).ok(t, 201).into(t, &made)
+	e.method = made.ID
 	return e
 }
 
@@ -58,7 +63,7 @@ func (e *exhibit) fill(t testing.TB, r *route) string {
 	t.Helper()
 	ids := map[string]string{
 		"/v1/orders/": e.order, "/v1/products/": e.product, "/v1/webhook-endpoints/": e.endpoint, "/v1/deliveries/": e.delivery, "/v1/events/": e.event,
-		"/v1/coupons/": e.coupon, "/v1/offers/": e.offer,
+		"/v1/coupons/": e.coupon, "/v1/offers/": e.offer, "/v1/checkout-links/": e.link, "/v1/payment-methods/": e.method,
 	}
 	path := strings.ReplaceAll(r.path, "{item}", e.item)
 	for prefix, id := range ids {
@@ -78,8 +83,12 @@ var validBodies = map[string]string{
 	"createPayment":         `{"method":"card","card":{"number":"4000000000000002","exp_month":12,"exp_year":2040,"cvc":"123"}}`,
 	"createCoupon":          `{"code":"FRESH","name":"Fresh","percent_bp":1000}`,
 	"updateCoupon":          `{"name":"Changed"}`,
+	"createCheckoutLink":    `{"currency":"EUR","items":[{"product":"editor-pro"}]}`,
 	"createOffer":           `{"kind":"addon","trigger":"editor-pro","product":"viewer","title":"Fresh"}`,
 	"updateOffer":           `{"title":"Changed"}`,
+	"markOrderPaid":         `{"amount":1,"currency":"EUR"}`,
+	"createPaymentMethod":   `{"method":"bank_transfer","gateway":"bank_transfer","config":{"account_holder":"Analytical Engines","iban":"DE89370400440532013000"}}`,
+	"updatePaymentMethod":   `{"position":2}`,
 	"createProduct":         `{"sku":"fresh","name":"Fresh","license_method":"pool","prices":[{"currency":"EUR","amount":100}]}`,
 	"updateProduct":         `{"name":"Changed"}`,
 	"addPoolKeys":           `{"keys":["AAAA-BBBB"]}`,
