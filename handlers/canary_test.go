@@ -24,15 +24,7 @@ func TestNothingConfidentialReachesRedisOrTheLog(t *testing.T) {
 	each(t, func(b *bench) {
 		// All that this process says to Redis goes through a tap.
 		sent := &logBuffer{}
-		target, err := url.Parse(b.redis.URL)
-		if err != nil {
-			b.Fatal(err)
-		}
-		target.Host = newLink(b, target.Host, sent).listener.Addr().String()
-		tapped, err := jobs.ParseRedisURL(target.String())
-		if err != nil {
-			b.Fatal(err)
-		}
+		tapped, _ := b.throughLink(sent)
 		client := tapped.Client()
 		defer client.Close()
 		publisher := jobs.NewPublisher(client, b.logger())

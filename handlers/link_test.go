@@ -7,11 +7,12 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/purser-dev/purser/jobs"
 	"github.com/purser-dev/purser/models"
 	"github.com/purser-dev/purser/models/storetest"
 )
 
-// link is a TCP connection to a server that can be cut and mended.
+// link is a way to a server that can be cut and mended, or frozen.
 type link struct {
 	target   string
 	tap      io.Writer // gets a copy of what goes to the server
@@ -21,6 +22,7 @@ type link struct {
 	mu    sync.Mutex
 	cutOf bool
 	conns map[net.Conn]bool
+	thaw  chan struct{} // not nil while nothing passes
 }
 
 func newLink(t testing.TB, target string, tap io.Writer) *link {
@@ -33,6 +35,7 @@ func newLink(t testing.TB, target string, tap io.Writer) *link {
 	l.serving.Go(l.accept)
 	t.Cleanup(func() {
 		_ = listener.Close()
+		l.flow()
 		l.cut()
 		l.serving.Wait()
 	})
@@ -71,7 +74,7 @@ func (l *link) carry(near net.Conn) {
 	}
 	var both sync.WaitGroup
 	pipe := func(to io.Writer, from io.Reader) {
-		_, _ = io.Copy(to, from)
+		_, _ = io.Copy(writer(func(p []byte) (int, error) { l.passage(); return to.Write(p) }), from)
 		_ = near.Close()
 		_ = far.Close()
 	}
@@ -82,6 +85,38 @@ func (l *link) carry(near net.Conn) {
 	defer l.mu.Unlock()
 	delete(l.conns, near)
 	delete(l.conns, far)
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+// passage waits while the link is frozen.
+func (l *link) passage() {
+	l.mu.Lock()
+	thaw := l.thaw
+	l.mu.Unlock()
+	if thaw != nil {
+		<-thaw
+	}
+}
+
+// freeze lets nothing pass any more, in either direction, and keeps every connection; flow ends it.
+func (l *link) freeze() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.thaw == nil {
+		l.thaw = make(chan struct{})
+	}
+}
+
+func (l *link) flow() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.thaw != nil {
+		close(l.thaw)
+		l.thaw = nil
+	}
 }
 
 // cut ends every connection; new ones are closed at once until mend.
@@ -98,6 +133,22 @@ func (l *link) mend() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.cutOf = false
+}
+
+// throughLink is the bench's Redis through a link.
+func (b *bench) throughLink(tap io.Writer) (jobs.Redis, *link) {
+	b.Helper()
+	u, err := url.Parse(b.redis.URL)
+	if err != nil {
+		b.Fatal(err)
+	}
+	l := newLink(b, u.Host, tap)
+	u.Host = l.listener.Addr().String()
+	r, err := jobs.ParseRedisURL(u.String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	return r, l
 }
 
 // behindLink opens another store on the database of s, PostgreSQL, through a link.

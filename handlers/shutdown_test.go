@@ -2,6 +2,7 @@ package handlers_test
 
 import (
 	"context"
+	"io"
 	"testing"
 	"time"
 
@@ -153,6 +154,27 @@ func TestShutdownWithoutRedisIsBounded(t *testing.T) {
 		b.delivered(o.ID)
 		b.redis.Stop()
 		b.within(10*time.Second, shutdown)
+	})
+}
+
+// A Redis that answers nothing must not hold up the shutdown, whose end a supervisor enforces.
+func TestShutdownWithAHungRedisIsBounded(t *testing.T) {
+	each(t, func(b *bench) {
+		r, link := b.throughLink(io.Discard)
+		g := newGate(b)
+		b.mail.answers(func(_ context.Context, m mail.Message, _ int) error {
+			if b.emailOf(m) == models.EmailLicense {
+				g.wait()
+			}
+			return nil
+		})
+		shutdown := b.work(func(c *handlers.Config) { c.Redis, c.ShutdownTimeout = r, 2*time.Second })
+		o, _ := b.licensedOrder()
+		<-g.reached
+		link.freeze()
+		g.release()
+		b.within(10*time.Second, shutdown)
+		b.delivered(o.ID) // the result was kept all the same
 	})
 }
 
