@@ -15,24 +15,20 @@ func (s *Server) authenticate(c *fiber.Ctx) error {
 	r := requestOf(c)
 	scheme, key, _ := strings.Cut(strings.TrimSpace(c.Get(fiber.HeaderAuthorization)), " ")
 	if key = strings.TrimSpace(key); key == "" || !strings.EqualFold(scheme, "Bearer") {
-		return s.refuseKey(r, "An API key is required: Authorization: Bearer psk_…")
+		return newProblem(codeUnauthorized, "An API key is required: Authorization: Bearer psk_…")
 	}
 	p, err := s.store.Authenticate(c.UserContext(), key)
 	if models.CodeOf(err) == models.CodeUnauthorized {
-		return s.refuseKey(r, "The API key is not valid.")
+		if wait := s.wrongKeys.take(network(r.client).String()); wait > 0 {
+			return tooMany(wait)
+		}
+		return newProblem(codeUnauthorized, "The API key is not valid.")
 	}
 	if err != nil {
 		return err
 	}
 	r.principal = p
 	return c.Next()
-}
-
-func (s *Server) refuseKey(r *request, detail string) error {
-	if wait := s.wrongKeys.take(network(r.client).String()); wait > 0 {
-		return tooMany(wait)
-	}
-	return newProblem(codeUnauthorized, detail)
 }
 
 // principal is whose request ctx belongs to.

@@ -60,8 +60,8 @@ func headerValues(c *fiber.Ctx, name string) []string {
 // How many requests with a wrong API key one address may make: a crowd at first, then a few a second. Enough for a deployment
 // with an old key to be told so by 401, too little to load the database.
 const (
-	wrongKeys     = 300
-	wrongKeyPause = 200 * time.Millisecond
+	wrongKeys     = 1000
+	wrongKeyPause = 100 * time.Millisecond
 )
 
 // network is what counts as one address: an IPv6 customer has a whole /64.
