@@ -39,13 +39,16 @@ func kept(keep func(context.Context) error) result { return result{keep: keep} }
 func failed(err error) result                      { return result{err: err} }
 
 // unread is the result of an attempt that could not read what it needs to know from the store. The text of such an error may name the
-// database's address, and what we pass on is kept in Redis.
+// database's address or quote a row, and what we pass on is kept in Redis.
 func (w *Worker) unread(c *models.Claim, err error) result {
 	if models.Unavailable(err) {
-		w.Log.Warn("the database does not answer", "job", c.JobID, "kind", c.Kind.Name, "err", err)
-		err = errNoDatabase
+		w.Log.Warn("the database does not answer", "job", c.JobID, "kind", c.Kind.Name, "err", models.ErrorText(err))
+		return failed(errNoDatabase)
 	}
-	return failed(err)
+	if jobs.IsPermanent(err) || models.CodeOf(err) != "" {
+		return failed(err)
+	}
+	return failed(errors.New(models.ErrorText(err)))
 }
 
 type performer func(*Worker, context.Context, *models.Claim) result
@@ -118,7 +121,7 @@ func (w *Worker) process(ctx context.Context, task *asynq.Task) (err error) {
 	claim, err := w.claim(ctx, jobID, epoch, kind)
 	if err != nil {
 		// Not counted: nobody has tried the job. Its text may name the database's address, so it stays out of Redis.
-		w.Log.Warn("job not claimed; the database does not answer", "job", jobID, "kind", kind.Name, "err", err)
+		w.Log.Warn("job not claimed; the database does not answer", "job", jobID, "kind", kind.Name, "err", models.ErrorText(err))
 		return &retryError{err: errNoDatabase, delay: storePause}
 	}
 	if claim == nil {
@@ -167,14 +170,14 @@ func (w *Worker) attempt(ctx context.Context, c *models.Claim) (Outcome, error) 
 			log.Warn("the result came too late; another worker has the job")
 			return OutcomeFenced, nil
 		case models.Unavailable(err) || errors.Is(err, context.DeadlineExceeded):
-			log.Warn("the result could not be written; the job will be done again after its lease", "err", err)
+			log.Warn("the result could not be written; the job will be done again after its lease", "err", models.ErrorText(err))
 			return OutcomeUnwritten, nil
 		}
-		r = failed(fmt.Errorf("the result was refused: %w", err))
+		r = failed(errors.New("the result was refused: " + models.ErrorText(err)))
 	}
 	if w.base.Err() != nil {
 		if err := write(writing, func(ctx context.Context) error { return w.Store.GiveBack(ctx, c) }); err != nil {
-			log.Warn("job not given back; its lease will end", "err", err)
+			log.Warn("job not given back; its lease will end", "err", models.ErrorText(err))
 		}
 		return OutcomeGivenBack, &retryError{err: errShutdown}
 	}
@@ -190,7 +193,7 @@ func (w *Worker) attempt(ctx context.Context, c *models.Claim) (Outcome, error) 
 	case models.IsFenced(err):
 		return OutcomeFenced, nil
 	case err != nil:
-		log.Warn("the failure could not be written; the job will be done again after its lease", "err", err, "failure", r.err)
+		log.Warn("the failure could not be written; the job will be done again after its lease", "err", models.ErrorText(err), "failure", r.err)
 		return OutcomeUnwritten, nil
 	case verdict.Dead:
 		log.Error("job is dead", "err", r.err)
@@ -246,7 +249,7 @@ func (w *Worker) tick(ctx context.Context, kind jobs.Kind) {
 		err = w.Store.StageTick(ctx, kind, time.Now())
 	}
 	if err != nil {
-		w.Log.Warn("a tick was lost; the next one makes it good", "kind", kind.Name, "err", err)
+		w.Log.Warn("a tick was lost; the next one makes it good", "kind", kind.Name, "err", models.ErrorText(err))
 	}
 }
 

@@ -70,7 +70,7 @@ func (s *Store) TakeAlarms(ctx context.Context) (alarms []Alarm, more bool, err 
 	for i := range lost {
 		// One that cannot be buried must not hold up the others. Its alarm is wound up, so it is tried again.
 		if err := s.bury(ctx, &lost[i]); err != nil {
-			s.log.Error("a lost job could not be ended", "job", lost[i].ID, "kind", lost[i].Kind, "err", err)
+			s.log.Error("a lost job could not be ended", "job", lost[i].ID, "kind", lost[i].Kind, "err", ErrorText(err))
 		}
 	}
 	return alarms, more, nil

@@ -43,9 +43,9 @@ func (s *Scheduler) report(err error) {
 	case err == nil && s.trouble != "":
 		s.Log.Info("the relay works again")
 		s.trouble = ""
-	case err != nil && err.Error() != s.trouble:
-		s.Log.Warn("the relay could not complete its round", "err", err)
-		s.trouble = err.Error()
+	case err != nil && models.ErrorText(err) != s.trouble:
+		s.trouble = models.ErrorText(err)
+		s.Log.Warn("the relay could not complete its round", "err", s.trouble)
 	}
 }
 
