@@ -24,8 +24,8 @@ type NewPayment struct {
 }
 
 // BeginPayment records a payment before its gateway is asked, so that nothing the gateway does can be lost. An attempt that
-// still waits for the customer is cancelled in favour of the new one; one that the gateway is already working on is not. Where the class
-// of the method changes, the reminders of that class begin at their first, of which none is sent twice.
+// still waits for the customer is cancelled in favour of the new one; while a gateway is being asked for one, or works on it, there is no
+// other. Where the class of the method changes, the reminders of that class begin at their first, of which none is sent twice.
 func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in NewPayment) (*Payment, error) {
 	var out *Payment
 	err := s.write(ctx, func(t *tx) error {
@@ -43,7 +43,7 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 			return conflict("The order is %s; it cannot be paid.", o.Status)
 		}
 		for i := range o.Payments {
-			if o.Payments[i].Status == PaymentProcessing {
+			if o.Payments[i].Status == PaymentProcessing || o.Payments[i].beingAsked(t.now) {
 				return conflict("A payment of the order is being confirmed already.")
 			}
 		}
@@ -72,6 +72,12 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 		return t.Model(&Order{}).Where("id = ?", o.ID).Updates(columns).Error
 	})
 	return out, err
+}
+
+// beingAsked reports whether the gateway is being asked for the payment at this moment. Giving it up then could charge twice: once for
+// it and once for the one that takes its place.
+func (p *Payment) beingAsked(now time.Time) bool {
+	return p.Status == PaymentPending && p.Reference == "" && now.Sub(p.CreatedAt) < settleAfter
 }
 
 // settleAfter is how long a payment whose gateway was asked may stay pending before a worker asks what became of it.
