@@ -131,7 +131,7 @@ func (b *bench) eventually(what string, ok func() bool) {
 	b.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	late := time.NewTimer(30 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for !ok() {
 		select {

@@ -51,7 +51,7 @@ func (b *bench) attempted(r *receiver, n int) (d *models.DeliveryDetail, j model
 	b.Helper()
 	b.eventually("the delivery was tried", func() bool {
 		d, j = b.deliveryTo(r)
-		return d.AttemptCount == n && j.State != models.JobRunning
+		return d.AttemptCount >= n && j.State != models.JobRunning
 	})
 	return d, j
 }
@@ -121,7 +121,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 		stop() // before the first pause is over
 		for i, c := range cases {
 			d, j := b.attempted(receivers[i], 1)
-			if d.Status != c.want || d.Event != e.ID || len(d.Attempts) != 1 {
+			if d.Status != c.want || d.Event != e.ID || len(d.Attempts) != d.AttemptCount {
 				b.Errorf("%s: the delivery is %s with %d attempts", c.name, d.Status, len(d.Attempts))
 				continue
 			}
@@ -144,9 +144,9 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 			if j.State != wantJob || (j.LastError == nil) != (c.error == "") || (d.FinishedAt == nil) != (c.want == models.DeliveryPending) {
 				b.Errorf("%s: the job is %s with %v, finished %v", c.name, j.State, j.LastError, d.FinishedAt)
 			}
-			if c.want == models.DeliveryPending {
+			if c.want == models.DeliveryPending && len(d.Attempts) == 1 { // on a very slow machine it may have been tried again
 				// The row was written after the attempt began, by the database's clock.
-				if pause := j.RunAt.Sub(a.At.Add(time.Duration(a.DurationMs) * time.Millisecond)); pause < c.low-10*time.Millisecond || pause > c.high+2*time.Second {
+				if pause := j.RunAt.Sub(a.At.Add(time.Duration(a.DurationMs) * time.Millisecond)); pause < c.low-10*time.Millisecond || pause > c.high+5*time.Second {
 					b.Errorf("%s: the next attempt is %v later, want %v to %v", c.name, pause, c.low, c.high)
 				}
 				if d.NextAttemptAt == nil || !d.NextAttemptAt.Equal(j.RunAt) {
@@ -154,7 +154,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 				}
 				b.taskIn(j, asynq.TaskStateRetry)
 			}
-			if n := len(receivers[i].got()); n != 1 {
+			if n := len(receivers[i].got()); n != d.AttemptCount {
 				b.Errorf("%s: %d calls", c.name, n)
 			}
 		}
@@ -254,7 +254,7 @@ func TestDeliveriesThatNeverSucceed(t *testing.T) {
 		if j.State != models.JobDue || j.MaxAttempts != 1+kind.MaxAttempts {
 			b.Errorf("after a retry by hand the job is %s with %d attempts of %d", j.State, j.Attempts, j.MaxAttempts)
 		}
-		if pause := time.Until(j.RunAt); pause > 7*time.Second {
+		if pause := time.Until(j.RunAt); pause > 6*time.Second {
 			b.Errorf("its schedule did not begin anew: the first pause is %v", pause)
 		}
 		storetest.Exec(b, b.store, `UPDATE jobs SET max_attempts = 3 WHERE id = $1`, j.ID)

@@ -103,7 +103,7 @@ func TestAGatewayThatIsNotThereIsTriedAgain(t *testing.T) {
 		stop := b.work(func(c *handlers.Config) { c.Gateways = map[string]payment.Gateway{} })
 		j := b.waiting()
 		info := b.taskIn(j, asynq.TaskStateRetry)
-		if !strings.Contains(info.LastErr, "there is no gateway test") {
+		if !strings.Contains(info.LastErr, "there is no gateway") {
 			b.Errorf("the error is %q", info.LastErr)
 		}
 		stop()

@@ -81,7 +81,7 @@ func TestShutdownGivesAnOverlongJobBackUncounted(t *testing.T) {
 		shutdown := b.work(func(c *handlers.Config) { c.ShutdownTimeout = time.Second })
 		o, j := b.licensedOrder()
 		b.jobIn(j.ID, models.JobRunning)
-		b.within(5*time.Second, shutdown)
+		b.within(10*time.Second, shutdown)
 
 		j = b.jobIn(j.ID, models.JobDue)
 		kind, _ := jobs.KindOf(j.Kind)
@@ -124,7 +124,7 @@ func TestShutdownLeavesAJobThatIgnoresItsContext(t *testing.T) {
 		shutdown := b.work(func(c *handlers.Config) { c.ShutdownTimeout = time.Second })
 		o, j := b.licensedOrder()
 		<-g.reached
-		b.within(5*time.Second, shutdown)
+		b.within(10*time.Second, shutdown)
 		if j = b.jobIn(j.ID, models.JobRunning); j.Attempts != 1 {
 			b.Errorf("running its attempt %d", j.Attempts)
 		}
@@ -153,7 +153,7 @@ func TestShutdownWithoutRedisIsBounded(t *testing.T) {
 		o, _ := b.licensedOrder()
 		b.delivered(o.ID)
 		b.redis.Stop()
-		b.within(10*time.Second, shutdown)
+		b.within(20*time.Second, shutdown)
 	})
 }
 
@@ -173,7 +173,7 @@ func TestShutdownWithAHungRedisIsBounded(t *testing.T) {
 		<-g.reached
 		link.freeze()
 		g.release()
-		b.within(10*time.Second, shutdown)
+		b.within(20*time.Second, shutdown)
 		b.delivered(o.ID) // the result was kept all the same
 	})
 }

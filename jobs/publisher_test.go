@@ -65,7 +65,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
-	late := time.NewTimer(15 * time.Second)
+	late := time.NewTimer(time.Minute)
 	defer late.Stop()
 	for !ok() {
 		select {
@@ -213,7 +213,7 @@ func TestPublishNeverWaitsAndCloseIsBounded(t *testing.T) {
 			}
 			begun = time.Now()
 			p.Close()
-			if took := time.Since(begun); took > 3*time.Second {
+			if took := time.Since(begun); took > 5*time.Second {
 				t.Errorf("closing took %v", took)
 			}
 			handed, failed, dropped := p.Counts()
