@@ -26,10 +26,14 @@ func (w *Worker) sendEmail(ctx context.Context, c *models.Claim) result {
 	if err != nil {
 		return w.unread(c, err)
 	}
-	if m.Email.Kind == models.EmailReminder && !m.Unpaid {
+	if !wanted(m) {
 		return kept(func(ctx context.Context) error { return w.Store.KeepSkipped(ctx, c) })
 	}
-	message, err := w.compose(m)
+	account, err := w.account(ctx, m)
+	if err != nil {
+		return w.unread(c, err)
+	}
+	message, err := w.compose(m, account)
 	if err != nil {
 		return failed(jobs.Permanent(err))
 	}
@@ -42,12 +46,13 @@ func (w *Worker) sendEmail(ctx context.Context, c *models.Claim) result {
 	return kept(func(ctx context.Context) error { return w.Store.KeepSent(ctx, c) })
 }
 
-func (w *Worker) compose(m *models.Mailing) (mail.Message, error) {
+func (w *Worker) compose(m *models.Mailing, account mail.Instructions) (mail.Message, error) {
 	kind := mail.Kind(m.Email.Kind)
 	data, err := w.mailData(m)
 	if err != nil {
 		return mail.Message{}, err
 	}
+	data.Instructions = account
 	to, locale := m.Order.Customer.Email, m.Order.Locale
 	if kind.ToMerchant() {
 		to, locale = m.Merchant.Email, "en"

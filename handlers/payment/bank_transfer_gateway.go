@@ -152,17 +152,26 @@ func (g *BankTransferGateway) ParseCallback(http.Header, []byte) (Callback, erro
 	return Callback{}, fmt.Errorf("payment: bank transfer: %w: bank transfers have no callbacks", ErrCallback)
 }
 
+// Instructions is what Charge tells the customer, for an order that no payment was begun for. The error is a [FieldErrors].
+func (g *BankTransferGateway) Instructions(orderNumber string, amount int64, currency string) (Instructions, error) {
+	i, err := BankTransfer(orderNumber, amount, currency)
+	if err != nil {
+		return Instructions{}, err
+	}
+	i.AccountHolder, i.IBAN, i.BIC = g.config.AccountHolder, g.config.IBAN, g.config.BIC
+	i.BankName, i.Text = g.config.BankName, g.config.Text
+	return i, nil
+}
+
 func (g *BankTransferGateway) outcome(r transferReference) (Outcome, error) {
 	o := Outcome{Status: StatusPending, Reference: r.String(), Amount: r.amount, Currency: r.currency}
 	if r.kind == transferRefund {
 		return o, nil
 	}
-	instructions, err := BankTransfer(r.orderNumber, r.amount, r.currency)
+	instructions, err := g.Instructions(r.orderNumber, r.amount, r.currency)
 	if err != nil {
 		return Outcome{}, err
 	}
-	instructions.AccountHolder, instructions.IBAN, instructions.BIC = g.config.AccountHolder, g.config.IBAN, g.config.BIC
-	instructions.BankName, instructions.Text = g.config.BankName, g.config.Text
 	o.Instructions = &instructions
 	return o, nil
 }

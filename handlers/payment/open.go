@@ -173,7 +173,7 @@ func (g Gateways) Find(ctx context.Context, name, methodID string) (Gateway, err
 		if own, ok := g.Own[name]; ok {
 			return own, nil
 		}
-		return nil, fmt.Errorf("payment: there is no gateway %q", name)
+		return nil, fmt.Errorf("there is no gateway %s", name)
 	}
 	configured, config, err := g.Config(ctx, methodID)
 	if err != nil {
