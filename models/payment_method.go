@@ -55,21 +55,21 @@ type PaymentMethodPatch struct {
 
 // PaymentMethodView is a payment method as the API shows it, without its secrets.
 type PaymentMethodView struct {
-	ID         string    `json:"id"`
-	Test       bool      `json:"test"`
-	Method     string    `json:"method"`
-	Gateway    string    `json:"gateway"`
-	Currencies []string  `json:"currencies" doc:"Empty for all."`
-	Config     RawJSON   `json:"config" doc:"Without secrets."`
-	Active     bool      `json:"active"`
-	Position   int       `json:"position"`
-	CreatedAt  time.Time `json:"created_at"`
-	UpdatedAt  time.Time `json:"updated_at"`
+	ID         string          `json:"id"`
+	Test       bool            `json:"test"`
+	Method     string          `json:"method"`
+	Gateway    string          `json:"gateway"`
+	Currencies []string        `json:"currencies" doc:"Empty for all."`
+	Config     json.RawMessage `json:"config" doc:"Without secrets."`
+	Active     bool            `json:"active"`
+	Position   int             `json:"position"`
+	CreatedAt  time.Time       `json:"created_at"`
+	UpdatedAt  time.Time       `json:"updated_at"`
 }
 
 func (m *PaymentMethod) view() *PaymentMethodView {
 	return &PaymentMethodView{
-		ID: m.ID, Test: m.Test, Method: m.Method, Gateway: m.Gateway, Currencies: m.Currencies, Config: m.Config, Active: m.Active,
+		ID: m.ID, Test: m.Test, Method: m.Method, Gateway: m.Gateway, Currencies: m.Currencies, Config: json.RawMessage(m.Config), Active: m.Active,
 		Position: m.Position, CreatedAt: m.CreatedAt, UpdatedAt: m.UpdatedAt,
 	}
 }
