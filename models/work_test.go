@@ -125,7 +125,7 @@ func eventData(t testing.TB, s *models.Store, shop storetest.Shop, kind string) 
 // ring makes the alarm of a job go off.
 func ring(t testing.TB, s *models.Store, id string) {
 	t.Helper()
-	storetest.Exec(t, s, `UPDATE jobs SET alarm_at = $1 WHERE id = $2`, time.Now().UTC().Add(-time.Minute), id)
+	storetest.Exec(t, s, `UPDATE jobs SET alarm_at = $1 WHERE id = $2`, time.Now().UTC().Add(-10*time.Second), id)
 }
 
 // alarms takes every alarm that has gone off.
