@@ -41,12 +41,15 @@ func archive(t testing.TB, r *redistest.Redis, task string) *asynq.Inspector {
 
 func waitUntil(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	late := time.After(10 * time.Second)
 	for !ok() {
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-late:
 			t.Fatalf("waited in vain until %s", what)
 		}
-		time.Sleep(2 * time.Millisecond)
 	}
 }
 
