@@ -33,6 +33,10 @@ func TestWhoMayOpenOperatorsPages(t *testing.T) {
 		{"GET", "/mailbox", 303, 403, 200, 200},
 		{"GET", "/mailbox/{id}", 303, 403, 404, 404},
 		{"GET", "/mailbox/{id}/html", 303, 403, 404, 404},
+		{"GET", "/demo", 404, 404, 404, 404},
+		{"GET", "/demo/terms", 404, 404, 404, 404},
+		{"GET", "/demo/privacy", 404, 404, 404, 404},
+		{"GET", "/demo/logo.svg", 404, 404, 404, 404},
 		{"GET", "/demo/webhooks", 404, 404, 404, 404},
 		{"POST", "/demo/webhooks", 404, 404, 404, 404},
 	}

@@ -200,12 +200,12 @@ func (s *Server) operatorView(c *fiber.Ctx, title string, a *models.Account, dat
 		links = append(links, navLink{"Mailbox", "/mailbox", false})
 	}
 	if s.Demo {
-		links = append(links, navLink{"Webhooks", "/demo/webhooks", false})
+		links = append(links, navLink{"Webhooks", "/demo/webhooks", false}, navLink{"Storefront", "/demo", false})
 	}
 	v.Nav = append(links, navLink{"API", "/docs", false})
 	for i := range v.Nav {
 		l := &v.Nav[i]
-		l.Current = c.Path() == l.URL || strings.HasPrefix(c.Path(), l.URL+"/")
+		l.Current = c.Path() == l.URL || l.URL != "/demo" && strings.HasPrefix(c.Path(), l.URL+"/")
 	}
 	if a != nil {
 		v.Who = &signedIn{Email: a.Email, CSRF: csrfToken(s.cookie(c, sessionCookie))}

@@ -147,6 +147,11 @@ var pages = []page{
 	{get, "/mailbox", mailReaders, (*Server).mailboxPage},
 	{get, "/mailbox/{id}", mailReaders, (*Server).emailPage},
 	{get, "/mailbox/{id}/html", mailReaders, (*Server).emailHTML},
+	{get, "/", anyone, (*Server).frontPage},
+	{get, "/demo", visitors, (*Server).demoShopPage},
+	{get, "/demo/terms", visitors, (*Server).demoTextPage},
+	{get, "/demo/privacy", visitors, (*Server).demoTextPage},
+	{get, "/demo/logo.svg", visitors, (*Server).demoLogo},
 	{get, "/demo/webhooks", visitors, (*Server).receiverPage},
 	{post, "/demo/webhooks", visitors, (*Server).receiveWebhook},
 }

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/purser-dev/purser/api"
 	"github.com/purser-dev/purser/handlers/license"
 	"github.com/purser-dev/purser/handlers/webhook"
 	"github.com/purser-dev/purser/models"
@@ -22,7 +23,6 @@ import (
 const demoFile = "demo.json"
 
 const (
-	demoSlug     = "demo"
 	demoReceiver = "Built-in receiver of the demo"
 	demoPoolKeys = 100
 )
@@ -45,8 +45,8 @@ func (d *demoSeed) webhookSecret(ctx context.Context, store *models.Store) (stri
 	return store.WebhookSecret(ctx, d.scope(), d.endpoint)
 }
 
-// seedDemo makes the demo merchant at the first start and only looks after the receiver's address at later ones. Safe to repeat: a
-// start that was cut off is completed by the next, with new credentials where the old ones were not written down.
+// seedDemo makes the demo merchant at the first start and only looks after the addresses of the demo's own pages at later ones.
+// Safe to repeat: a start that was cut off is completed by the next, with new credentials where the old ones were not written down.
 func seedDemo(ctx context.Context, store *models.Store, dir, publicURL string) (*demoSeed, error) {
 	path := filepath.Join(dir, demoFile)
 	seed, err := readSeed(path)
@@ -56,6 +56,9 @@ func seedDemo(ctx context.Context, store *models.Store, dir, publicURL string) (
 		}
 	}
 	if err != nil {
+		return nil, fmt.Errorf("demo: %w", err)
+	}
+	if err = demoBranding(ctx, store, seed.Merchant, publicURL); err != nil {
 		return nil, fmt.Errorf("demo: %w", err)
 	}
 	if seed.endpoint, err = demoEndpoint(ctx, store, seed.scope(), publicURL+"/demo/webhooks"); err != nil {
@@ -98,7 +101,7 @@ func writeSeed(path string, seed *demoSeed) error {
 
 func makeSeed(ctx context.Context, store *models.Store) (*demoSeed, error) {
 	seed := &demoSeed{OperatorPassword: newPassword()}
-	merchant, err := store.MerchantBySlug(ctx, demoSlug)
+	merchant, err := store.MerchantBySlug(ctx, api.DemoSlug)
 	switch {
 	case err == nil:
 		if _, seed.APIKeyLive, err = store.CreateAPIKey(ctx, models.Scope{MerchantID: merchant.ID}, "demo"); err != nil {
@@ -109,7 +112,7 @@ func makeSeed(ctx context.Context, store *models.Store) (*demoSeed, error) {
 		}
 	case models.CodeOf(err) == models.CodeNotFound:
 		merchant, seed.APIKeyLive, seed.APIKeyTest, err = store.CreateMerchant(ctx, models.MerchantInput{
-			Name: "Nordlicht Software", Email: "merchant@demo.example", Slug: demoSlug, AllowPrivateTargets: true,
+			Name: "Nordlicht Software", Email: "merchant@demo.example", Slug: api.DemoSlug, AllowPrivateTargets: true,
 		})
 		if err != nil {
 			return nil, err
@@ -119,6 +122,9 @@ func makeSeed(ctx context.Context, store *models.Store) (*demoSeed, error) {
 	}
 	seed.Merchant = merchant.ID
 	if err := demoProducts(ctx, store, merchant.ID); err != nil {
+		return nil, err
+	}
+	if err := demoShop(ctx, store, merchant.ID); err != nil {
 		return nil, err
 	}
 	seed.OperatorEmail = "operator@demo.example"
@@ -200,6 +206,7 @@ func demoEndpoint(ctx context.Context, store *models.Store, sc models.Scope, url
 // banner tells a newcomer what to look at.
 func (d *demoSeed) banner(w io.Writer, base string) {
 	rows := [][2]string{
+		{"Storefront", base + "/demo"},
 		{"API reference", base + "/docs"},
 		{"OpenAPI", base + "/openapi.json"},
 		{"Emails", base + "/mailbox"},
