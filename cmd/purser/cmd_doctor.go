@@ -17,7 +17,7 @@ func (p *Program) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check the invariants of the whole database; print a JSON report, exit 1 if one is broken",
 	}
-	return p.tool(cmd, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
+	return p.tool(cmd, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
 		report, err := store.Doctor(cmd.Context())
 		if err != nil {
 			return err

@@ -21,17 +21,22 @@ func (p *Program) jobsCommand() *cobra.Command {
 	list.Flags().StringVar(&f.Kind, "kind", "", "only those of this kind, such as email.send")
 	list.Flags().StringVar(&f.Order, "order", "", "only those of this order")
 	list.Flags().IntVar(&f.Limit, "limit", 50, "how many, from 1 to 1000")
+	list.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if f.Limit < 1 || f.Limit > 1000 {
+			return usageError{cmd.CommandPath(), fmt.Errorf("--limit is 1 to 1000, got %d", f.Limit)}
+		}
+		switch f.State = models.JobState(state); f.State {
+		case "", models.JobDue, models.JobRunning, models.JobDone, models.JobDead, models.JobCancelled:
+			return nil
+		}
+		return usageError{cmd.CommandPath(), fmt.Errorf("--state is due, running, done, dead or cancelled, got %q", state)}
+	}
 	show := &cobra.Command{Use: "show JOB_ID", Short: "Show all of one job as JSON", Args: exactly(1, "the id of a job")}
 	retry := &cobra.Command{Use: "retry JOB_ID", Short: "Give a dead or cancelled job a new life, or run a waiting one now", Args: exactly(1, "the id of a job")}
 	cancel := &cobra.Command{Use: "cancel JOB_ID", Short: "Give up a job that is not running; what it was for counts as failed", Args: exactly(1, "the id of a job")}
 
 	return group(&cobra.Command{Use: "jobs", Short: "Inspect, retry and cancel jobs"},
-		p.tool(list, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
-			switch f.State = models.JobState(state); f.State {
-			case "", models.JobDue, models.JobRunning, models.JobDone, models.JobDead, models.JobCancelled:
-			default:
-				return usageError{cmd.CommandPath(), fmt.Errorf("--state is due, running, done, dead or cancelled, got %q", state)}
-			}
+		p.tool(list, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
 			all, err := store.Jobs(cmd.Context(), f)
 			if err != nil {
 				return err
@@ -43,7 +48,7 @@ func (p *Program) jobsCommand() *cobra.Command {
 			}
 			return w.Flush()
 		}),
-		p.tool(show, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(show, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
 			j, err := store.Job(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -56,14 +61,14 @@ func (p *Program) jobsCommand() *cobra.Command {
 				"finished_at": j.FinishedAt, "last_error": j.LastError,
 			})
 		}),
-		p.tool(retry, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(retry, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
 			if err := store.RetryJob(cmd.Context(), args[0], cliActor()); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is due\n", args[0])
 			return nil
 		}),
-		p.tool(cancel, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(cancel, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
 			if err := store.CancelJob(cmd.Context(), args[0], cliActor()); err != nil {
 				return err
 			}

@@ -35,7 +35,7 @@ func (p *Program) merchantCommand() *cobra.Command {
 	_ = create.MarkFlagRequired("name")
 	_ = create.MarkFlagRequired("email")
 	return group(&cobra.Command{Use: "merchant", Short: "Manage merchants"},
-		p.tool(create, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(create, orNew, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
 			m, live, test, err := store.CreateMerchant(cmd.Context(), in)
 			if err != nil {
 				return err

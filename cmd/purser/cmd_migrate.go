@@ -12,7 +12,7 @@ import (
 )
 
 func (p *Program) migrateCommand() *cobra.Command {
-	run := func(use, short string, do func(context.Context, *cobra.Command, *models.Store) error) *cobra.Command {
+	run := func(use, short string, f founding, do func(context.Context, *cobra.Command, *models.Store) error) *cobra.Command {
 		cmd := &cobra.Command{Use: use, Short: short, Args: noArgs}
 		addSettingFlags(cmd.Flags(), roleTool)
 		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
@@ -20,7 +20,7 @@ func (p *Program) migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			store, err := openStore(cmd.Context(), s, log)
+			store, err := openStore(cmd.Context(), s, f, log)
 			if err != nil {
 				return err
 			}
@@ -30,7 +30,7 @@ func (p *Program) migrateCommand() *cobra.Command {
 		return cmd
 	}
 	return group(&cobra.Command{Use: "migrate", Short: "Bring the database schema up to date, take a version back, or list versions"},
-		run("up", "Apply every version that is missing; safe to repeat and to run from several machines", func(ctx context.Context, cmd *cobra.Command, store *models.Store) error {
+		run("up", "Apply every version that is missing; safe to repeat and to run from several machines", orNew, func(ctx context.Context, cmd *cobra.Command, store *models.Store) error {
 			n, err := store.Migrate(ctx)
 			if err != nil {
 				return err
@@ -41,7 +41,7 @@ func (p *Program) migrateCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "the schema is up to date; versions applied: %d\n", n)
 			return nil
 		}),
-		run("down", "Take back the newest version, with the data that only it can hold", func(ctx context.Context, cmd *cobra.Command, store *models.Store) error {
+		run("down", "Take back the newest version, with the data that only it can hold", existing, func(ctx context.Context, cmd *cobra.Command, store *models.Store) error {
 			version, err := store.MigrateDown(ctx)
 			if err != nil {
 				return err
@@ -53,7 +53,7 @@ func (p *Program) migrateCommand() *cobra.Command {
 			fmt.Fprintf(cmd.OutOrStdout(), "version %d was taken back\n", version)
 			return nil
 		}),
-		run("status", "List the versions and when they were applied", func(ctx context.Context, cmd *cobra.Command, store *models.Store) error {
+		run("status", "List the versions and when they were applied", existing, func(ctx context.Context, cmd *cobra.Command, store *models.Store) error {
 			all, err := store.MigrationStatuses(ctx)
 			if err != nil {
 				return err

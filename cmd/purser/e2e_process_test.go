@@ -175,8 +175,10 @@ func (p *proc) logged(t testing.TB, message string) map[string]string {
 }
 
 // line returns the latest line of the log that begins with message, or nil.
-func (p *proc) line(message string) (found map[string]string) {
-	for text := range strings.Lines(p.log.String()) {
+func (p *proc) line(message string) map[string]string { return logLine(p.log.String(), message) }
+
+func logLine(log, message string) (found map[string]string) {
+	for text := range strings.Lines(log) {
 		var line map[string]any
 		if json.Unmarshal([]byte(text), &line) != nil {
 			continue

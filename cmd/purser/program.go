@@ -130,6 +130,13 @@ delivers them and tells the merchant. Settings come from flags, then the environ
 		p.versionCommand(),
 	)
 	root.AddCommand(p.roleCommands()...)
+	// Cobra would report these as an error like any other, after the command's own checks.
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := cmd.ValidateRequiredFlags(); err != nil {
+			return usageError{cmd.CommandPath(), err}
+		}
+		return nil
+	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usageError{cmd.CommandPath(), err}
 	})

@@ -26,7 +26,7 @@ func masterKey(s Settings, log *slog.Logger) (Secret, error) {
 		return s.SecretKey, nil
 	}
 	if !s.EmbeddedDatabase() {
-		return Secret{}, errors.New("PURSER_SECRET_KEY is required with PURSER_DATABASE_URL: every process on one database needs the same 32 bytes in base64, kept safe beside the backups; make one with\n  openssl rand -base64 32")
+		return Secret{}, settingsError{errors.New("PURSER_SECRET_KEY is required with PURSER_DATABASE_URL: every process on one database needs the same 32 bytes in base64, kept safe beside the backups; make one with\n  openssl rand -base64 32")}
 	}
 	path := filepath.Join(s.DataDir, secretKeyFile)
 	key, err := readKeyFile(path, log)

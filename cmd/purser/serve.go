@@ -156,7 +156,7 @@ func (pr *process) storePart() part {
 	return part{
 		name: "database",
 		start: func(ctx context.Context, _ func(error)) (err error) {
-			if pr.store, err = openStore(ctx, pr.Settings, pr.log); err != nil {
+			if pr.store, err = openStore(ctx, pr.Settings, orNew, pr.log); err != nil {
 				return err
 			}
 			if err = checkStore(ctx, pr.store, pr.roles == roleRun); err == nil && pr.EmbeddedDatabase() {

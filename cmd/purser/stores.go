@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,8 +18,24 @@ import (
 // databaseFile is where embedded mode keeps everything that it remembers, in the data dir.
 const databaseFile = "purser.db"
 
+// founding says whether a command may begin an embedded database where there is none.
+type founding bool
+
+const (
+	// existing is for commands that look or change: on a new database they would report that all is well, to somebody who only
+	// forgot to say where the real one is.
+	existing founding = false
+	orNew    founding = true
+)
+
 // openStore connects to the database with the installation's key. It does not look at the schema.
-func openStore(ctx context.Context, s Settings, log *slog.Logger) (*models.Store, error) {
+func openStore(ctx context.Context, s Settings, f founding, log *slog.Logger) (*models.Store, error) {
+	path := filepath.Join(s.DataDir, databaseFile)
+	if s.EmbeddedDatabase() && f == existing {
+		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, settingsError{fmt.Errorf("PURSER_DATA_DIR: there is no database in %s; set PURSER_DATA_DIR or PURSER_DATABASE_URL, or begin one with `purser run` or `purser migrate up`", s.DataDir)}
+		}
+	}
 	if s.EmbeddedDatabase() {
 		if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 			return nil, fmt.Errorf("data directory: %w", err)
@@ -32,7 +50,7 @@ func openStore(ctx context.Context, s Settings, log *slog.Logger) (*models.Store
 		return nil, err
 	}
 	return models.Open(ctx, models.Options{
-		DatabaseURL: s.DatabaseURL.Reveal(), SQLitePath: filepath.Join(s.DataDir, databaseFile),
+		DatabaseURL: s.DatabaseURL.Reveal(), SQLitePath: path,
 		PublicURL: s.PublicURL, Keys: keys, Log: log,
 	})
 }
@@ -51,7 +69,7 @@ func checkStore(ctx context.Context, store *models.Store, migrate bool) error {
 }
 
 // tool makes a command that opens the database, does one thing and ends.
-func (p *Program) tool(cmd *cobra.Command, do func(cmd *cobra.Command, args []string, store *models.Store, log *slog.Logger) error) *cobra.Command {
+func (p *Program) tool(cmd *cobra.Command, f founding, do func(cmd *cobra.Command, args []string, store *models.Store, log *slog.Logger) error) *cobra.Command {
 	addSettingFlags(cmd.Flags(), roleTool)
 	if cmd.Args == nil {
 		cmd.Args = noArgs
@@ -61,7 +79,7 @@ func (p *Program) tool(cmd *cobra.Command, do func(cmd *cobra.Command, args []st
 		if err != nil {
 			return err
 		}
-		store, err := openStore(cmd.Context(), s, log)
+		store, err := openStore(cmd.Context(), s, f, log)
 		if err != nil {
 			return err
 		}
