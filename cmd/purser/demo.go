@@ -51,7 +51,13 @@ func seedDemo(ctx context.Context, store *models.Store, dir, publicURL string) (
 	path := filepath.Join(dir, demoFile)
 	seed, err := readSeed(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if seed, err = makeSeed(ctx, store); err == nil {
+		// In one transaction, so that a start that is cut off leaves no half of a shop, which the next one would take for what
+		// somebody has made of the whole.
+		err = store.Transaction(ctx, func(ctx context.Context) (err error) {
+			seed, err = makeSeed(ctx, store)
+			return err
+		})
+		if err == nil {
 			err = writeSeed(path, seed)
 		}
 	}
