@@ -151,10 +151,6 @@ func (t *tx) takeCoupon(c *Coupon, o *Order) (CouponRefusal, error) {
 	if c.MaxUses == nil && c.MaxUsesPerCustomer == nil {
 		return "", t.Create(&couponUse{c.ID, o.ID, o.Test, o.CustomerEmail, t.now}).Error
 	}
-	counter := couponCounter{CouponID: c.ID, Test: o.Test}
-	if err := t.Clauses(clause.OnConflict{DoNothing: true}).Create(&counter).Error; err != nil {
-		return "", err
-	}
 	q := t.Model(&couponCounter{}).Where("coupon_id = ? AND test = ?", c.ID, o.Test)
 	if c.MaxUses != nil {
 		q = q.Where("used < ?", *c.MaxUses)
@@ -176,6 +172,42 @@ func (t *tx) takeCoupon(c *Coupon, o *Order) (CouponRefusal, error) {
 		return refusal, t.Model(&couponCounter{}).Where("coupon_id = ? AND test = ?", c.ID, o.Test).Update("used", gorm.Expr("used - 1")).Error
 	}
 	return "", t.Create(&couponUse{c.ID, o.ID, o.Test, o.CustomerEmail, t.now}).Error
+}
+
+// lockCounters makes and locks the counters of limited coupons, in the order of their ids: an order may use two of them, and two orders that
+// took them one by one in different orders would wait for each other.
+func (t *tx) lockCounters(coupons []Coupon, test bool) error {
+	var counters []couponCounter
+	for i := range coupons {
+		if coupons[i].MaxUses != nil || coupons[i].MaxUsesPerCustomer != nil {
+			counters = append(counters, couponCounter{CouponID: coupons[i].ID, Test: test})
+		}
+	}
+	if len(counters) == 0 {
+		return nil
+	}
+	slices.SortFunc(counters, func(a, b couponCounter) int { return strings.Compare(a.CouponID, b.CouponID) })
+	// An insert waits for another that inserts the same, so both have to keep to the order.
+	if err := t.Clauses(clause.OnConflict{DoNothing: true}).Create(&counters).Error; err != nil {
+		return err
+	}
+	ids := make([]string, len(counters))
+	for i := range counters {
+		ids[i] = counters[i].CouponID
+	}
+	var locked []couponCounter
+	return t.s.dialect.lock(t.DB, "").Where("coupon_id IN ? AND test = ?", ids, test).Order("coupon_id").Find(&locked).Error
+}
+
+// lockCountersOf locks the counters of the coupons that orders use, in the same order, for a transaction that is to give all of them back.
+func (t *tx) lockCountersOf(orders []Order) error {
+	ids := make([]string, len(orders))
+	for i := range orders {
+		ids[i] = orders[i].ID
+	}
+	var locked []couponCounter
+	return t.s.dialect.lock(t.DB, "").Where(`EXISTS (SELECT 1 FROM coupon_uses AS u WHERE u.coupon_id = coupon_counters.coupon_id
+		AND u.test = coupon_counters.test AND u.order_id IN ?)`, ids).Order("coupon_id, test").Find(&locked).Error
 }
 
 // releaseCoupons gives back the uses of an order that was deleted unpaid.

@@ -325,6 +325,9 @@ func (t *tx) quoteAndTake(ctx context.Context, o *Order, r quoteRequest) (*quote
 		if q.refusal != "" {
 			return nil, Invalid("coupon", "%s", q.refusal.Message())
 		}
+		if err := t.lockCounters(q.coupons, o.Test); err != nil {
+			return nil, err
+		}
 		again := false
 		for i := range q.coupons {
 			c := &q.coupons[i]

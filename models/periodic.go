@@ -52,6 +52,9 @@ func (s *Store) Due(ctx context.Context, kind jobs.Kind) (bool, error) {
 // Safe to repeat and to race because each order is looked at again under its lock.
 func (s *Store) ExpireOrders(ctx context.Context) (expired int, err error) {
 	return s.eachDue(ctx, s.expired, func(t *tx, due []Order) error {
+		if err := t.lockCountersOf(due); err != nil {
+			return err
+		}
 		for i := range due {
 			if err := t.expire(&due[i]); err != nil {
 				return err
