@@ -99,13 +99,18 @@ func (s *Server) answerError(c *fiber.Ctx, err error) error {
 			return c.SendStatus(fiber.StatusNoContent)
 		}
 	}
-	if r := requestOf(c); r.route == nil && strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML) {
+	if r := requestOf(c); r.route == nil && wantsPage(c) {
 		if accountOf(c) != nil {
 			return s.refuse(c, err)
 		}
 		return s.shopProblem(c, err)
 	}
 	return s.sendProblem(c, err)
+}
+
+// wantsPage reports whether a browser asks, for a page to show or by htmx for a part of one.
+func wantsPage(c *fiber.Ctx) bool {
+	return strings.Contains(c.Get(fiber.HeaderAccept), fiber.MIMETextHTML) || c.Get("HX-Request") == "true"
 }
 
 // headers sets what every answer has. A page that needs more than nothing sets its own Content-Security-Policy.

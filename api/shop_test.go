@@ -277,9 +277,17 @@ func TestErrorsOfCustomersArePages(t *testing.T) {
 				t.Errorf("%s: %v", tt.path, got.header)
 			}
 		}
+		part := d.knock(t, htmxAsk("/no-such-page")).ok(t, 404) // what htmx sends
+		if !bytes.Contains(part.body, []byte(`<main id="main"`)) {
+			t.Errorf("htmx gets %s", part.body)
+		}
 		d.knock(t, askJSON("/try/error")).want(t, 500, codeInternal)
 		d.knock(t, askJSON("/no-such-page")).want(t, 404, codeNotFound)
 	})
+}
+
+func htmxAsk(path string) ask {
+	return ask{method: "GET", path: path, header: map[string]string{"Accept": "*/*", "HX-Request": "true"}}
 }
 
 func askJSON(path string) ask { return ask{method: "GET", path: path} }

@@ -11,7 +11,8 @@
   };
 
   // A form that does something once is sent once, however often its button is pressed. The button is not disabled, because its
-  // value would not be sent and the focus would be lost. A page that comes back by the back button starts afresh.
+  // value would not be sent and the focus would be lost. A page that comes back by the back button starts afresh, and so does one
+  // whose loading was stopped, after a while; the server knows what it has done already.
   document.addEventListener("submit", (event) => {
     const form = event.target;
     if (!form.matches("form[data-once]")) return;
@@ -21,11 +22,13 @@
     }
     form.dataset.sent = "yes";
     for (const button of form.querySelectorAll("button:not([type=button])")) button.setAttribute("aria-busy", "true");
+    setTimeout(afresh, 10_000);
   });
-  addEventListener("pageshow", () => {
+  const afresh = () => {
     for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
     for (const button of document.querySelectorAll("button[aria-busy]")) button.removeAttribute("aria-busy");
-  });
+  };
+  addEventListener("pageshow", afresh);
 
   // Buttons that only work with JavaScript are hidden until it is there.
   const reveal = () => {
@@ -81,10 +84,19 @@
     }
   });
 
-  // Where htmx gets no answer, the browser sends the form itself and shows what is wrong.
-  document.addEventListener("htmx:sendError", (event) => {
-    const form = event.target.closest("form");
-    if (form) form.submit();
+  // Where htmx gets no answer, or one that is no page of ours, the browser asks itself and shows what is wrong.
+  const askPlainly = ({ detail }) => {
+    const asked = (detail.requestConfig || detail).elt;
+    const form = asked.closest("form");
+    if (!form) location.reload();
+    else if (asked.matches("button")) form.requestSubmit(asked);
+    else form.submit();
+  };
+  document.addEventListener("htmx:sendError", askPlainly);
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.xhr.responseText.includes('id="main"')) return;
+    event.detail.shouldSwap = false;
+    askPlainly(event);
   });
   document.addEventListener("htmx:load", reveal);
   reveal();
