@@ -5,6 +5,7 @@
 // The files are named for their noun: order.go has the entity, order_state.go the pure table of moves, order_moves.go the
 // transactions.
 //
-// Lock order, which every transaction keeps: product row, or order row, then items and keys, then the job's own row. No
-// transaction locks a product after an order except allocation from a pool, which is why filling a pool locks them one by one.
+// Lock order, which every transaction keeps: orders by their ids, then a product, then the counters of coupons by their ids, then keys of
+// the pool by theirs, then the job's own row, then its delivery. What locks a product first (an upload, a change of the catalogue) locks no
+// order. Whoever works on many orders or jobs at once, as the relay and the periodic work do, skips those that others hold.
 package models

@@ -364,8 +364,11 @@ func (m *machine) add(n int) {
 
 // compare holds the orders and payments against the model.
 func (m *machine) compare(*rapid.T) {
-	for _, o := range m.orders {
-		got := orderOf(m.t, m.s, m.shop.Test, o.id)
+	list, _, err := m.s.Orders(m.t.Context(), m.shop.Test, models.OrderFilter{}, models.Page{})
+	m.must(err)
+	slices.Reverse(list)
+	for n, o := range m.orders {
+		got := list[n]
 		if got.Status != o.status {
 			m.t.Fatalf("an order is %s, want %s", got.Status, o.status)
 		}

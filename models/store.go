@@ -138,7 +138,8 @@ func (s *Store) write(ctx context.Context, fn func(*tx) error) error {
 }
 
 // Transaction runs fn so that everything it writes through the store with the context it is given commits or rolls back
-// together. The API uses it to keep an idempotent answer with its effect.
+// together. The API uses it to keep an idempotent answer with its effect. fn must pass on the error of a method of the store: what that
+// method had written and staged before it failed is taken back with the whole transaction only.
 func (s *Store) Transaction(ctx context.Context, fn func(context.Context) error) error {
 	return s.write(ctx, func(t *tx) error { return fn(context.WithValue(ctx, txKey{}, t)) })
 }
