@@ -36,12 +36,12 @@ build:
 
 ## test: run every test on stores of its own; PKG=./jobs/... and ARGS='-run Name' narrow it down
 test:
-	@.ci/need postgres redis
+	@.ci/need postgres redis chromium
 	.ci/with-stores $(gotest) $(ARGS) $(PKG)
 
 ## test-race: the same with the race detector
 test-race:
-	@.ci/need postgres redis gcc
+	@.ci/need postgres redis gcc chromium
 	$(race_env) .ci/with-stores $(gotest) -race $(ARGS) $(PKG)
 
 ## lint: check formatting, vet, staticcheck and the other linters

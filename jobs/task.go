@@ -79,7 +79,7 @@ func TickTask(kind Kind) (*asynq.Task, []asynq.Option) {
 	return asynq.NewTask(TickType(kind.Name), nil), []asynq.Option{
 		asynq.Queue(string(Maintenance)),
 		asynq.MaxRetry(rowDecides), // Asynq would archive the tick of a worker that died, for an operator who has nothing to do there
-		asynq.Timeout(TickTimeout+writeMargin),
+		asynq.Timeout(TickTimeout + writeMargin),
 		asynq.Retention(0),
 		asynq.Unique(tickLock),
 	}
