@@ -17,7 +17,7 @@ PKG ?= ./...
 ARGS ?=
 
 # Tests start programs and read files that Go's test cache does not see: -count=1.
-gotest := go test -count=1 -timeout 10m
+gotest := go test -count=1 -timeout 40m
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
