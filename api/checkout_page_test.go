@@ -136,6 +136,10 @@ func TestCheckoutActionsKeepWhatWasTyped(t *testing.T) {
 		d.sells(t, d.shop, "viewer", models.PriceView{Currency: "EUR", Amount: 1900})
 		b := d.till()
 		page := b.buy(t, "/buy/"+d.product.ID+"?add=viewer")
+		_, form, _ := strings.Cut(string(page.body), "<form")
+		if _, first, _ := strings.Cut(form, "<button "); !strings.HasPrefix(first, `class="unseen" name="action" value="update"`) {
+			t.Errorf("Enter would press %.80s", first)
+		}
 		typed := url.Values{"email": {"ada@exam"}, "first_name": {`A"da<`}, "country": {"DE"}, "method": {"card"}}
 		for _, button := range []string{"update", "coupon", "uncoupon", "remove:" + d.product.ID, "nonsense", "accept:ofr_x", "decline:"} {
 			page = b.press(t, page, button, typed).ok(t, 200)
@@ -187,7 +191,7 @@ func TestCheckoutCoupons(t *testing.T) {
 			"nope": "There is no such code", "early": "not valid yet", "late": "has expired", "view": "does not apply to anything", "dollars": "in this currency",
 			"once": "as often as it may be", "each": "as often as you may", strings.Repeat("x", 300): "There is no such code", "<b>": "There is no such code",
 		} {
-			page = b.press(t, page, "coupon", url.Values{"coupon": {code}}).has(t, want, "coupon-said", "49.00").lacks(t, "44.10", "<b>")
+			page = b.press(t, page, "coupon", url.Values{"coupon": {code}}).has(t, want, `<p id="coupon-said" class="error">`, "49.00").lacks(t, "44.10", "<b>")
 		}
 		page = b.press(t, page, "coupon", url.Values{"coupon": {" spring "}}).has(t, "Applied: Spring sale", "44.10")
 		page = b.press(t, page, "uncoupon", nil).lacks(t, "44.10", "Applied")
