@@ -2,10 +2,12 @@ package handlers_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -34,6 +36,7 @@ type bench struct {
 	shop      storetest.Shop
 	log       *logBuffer
 	outcomes  *outcomes
+	ahead     atomic.Int64 // nanoseconds by which the gateway's clock is ahead
 }
 
 // each runs fn on both profiles: PostgreSQL with a real Redis, and SQLite with the in-process one.
@@ -58,13 +61,21 @@ func newBench(t *testing.T, s *models.Store) *bench {
 		UserAgent: "Purser/test", AllowedPrivateNets: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: 2 * time.Second,
 	})
 	var err error
-	b.gateway, err = payment.NewTest(payment.TestConfig{PageURL: storetest.PublicURL + "/gateway/test", CallbackSecret: s.Keys().GatewaySecret("test")})
+	b.gateway, err = payment.NewTest(payment.TestConfig{
+		PageURL: storetest.PublicURL + "/gateway/test", CallbackSecret: s.Keys().GatewaySecret("test"),
+		Now: func() time.Time { return time.Now().Add(time.Duration(b.ahead.Load())) },
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	b.shop = storetest.Merchant(t, s)
 	storetest.Exec(t, s, `UPDATE merchants SET allow_private_targets = $1 WHERE id = $2`, true, b.shop.ID)
+	ctx, stop := context.WithCancel(context.Background())
+	var relaying sync.WaitGroup
+	relaying.Go(func() { b.relayAlarms(ctx) })
 	t.Cleanup(func() {
+		stop()
+		relaying.Wait()
 		b.webhooks.Close()
 		b.publisher.Close()
 		_ = client.Close()
@@ -105,6 +116,26 @@ func (b *bench) work(changes ...func(*handlers.Config)) (shutdown func()) {
 	shutdown = sync.OnceFunc(w.Shutdown)
 	b.Cleanup(shutdown)
 	return shutdown
+}
+
+// relayAlarms does what a scheduler does on a machine that is so slow that something was not handed over in time. It ends with ctx.
+func (b *bench) relayAlarms(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		alarms, _, err := b.store.TakeAlarms(ctx)
+		if err != nil {
+			continue
+		}
+		for _, a := range alarms {
+			_, _ = b.publisher.HandOver(ctx, a.Handover)
+		}
+	}
 }
 
 func (b *bench) publish(hs ...jobs.Handover) { b.publisher.Publish(hs...) }

@@ -64,7 +64,10 @@ func (p *Publisher) work() {
 		// By deadlines, because the client cannot be interrupted by a cancellation while it reads.
 		deadline := time.Now().Add(handoverTimeout)
 		if end := p.giveUp.Load(); end != nil {
-			deadline = *end
+			if deadline = *end; time.Now().After(deadline) {
+				p.failed.Add(1)
+				continue
+			}
 		}
 		ctx, cancel := context.WithDeadline(context.Background(), deadline)
 		_, err := p.HandOver(ctx, h)
