@@ -6,7 +6,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 
@@ -103,16 +102,6 @@ func fillCard(number string) chromedp.Action {
 		chromedp.SetValue("#expiry", "12/31", chromedp.ByQuery),
 		chromedp.SetValue("#cvc", "123", chromedp.ByQuery),
 	}
-}
-
-// untilText reloads a page until its text holds something, as a customer would.
-func untilText(t testing.TB, tab context.Context, url, want string) {
-	t.Helper()
-	var text string
-	eventually(t, patience, func() bool {
-		act(t, tab, chromedp.Navigate(url), chromedp.Text("main", &text, chromedp.ByQuery))
-		return strings.Contains(text, want)
-	}, func() string { return "the page says " + want + ", but: " + text })
 }
 
 // shopping is a demo with a browser before it.
