@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -65,6 +66,24 @@ func (s *Store) Doctor(ctx context.Context) (Report, error) {
 	}, options)
 	report.OK = len(report.Findings) == 0
 	return report, err
+}
+
+// Unpromised returns those of the ids that no promise has, each once: for the queue's half of invariant 5. It takes a thousand or so at
+// a time.
+func (s *Store) Unpromised(ctx context.Context, ids []string) ([]string, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var known []string
+	if err := s.read(ctx).Model(&Job{}).Where("id IN ?", ids).Pluck("id", &known).Error; err != nil {
+		return nil, err
+	}
+	missing := slices.Compact(slices.Sorted(slices.Values(ids)))
+	slices.Sort(known)
+	return slices.DeleteFunc(missing, func(id string) bool {
+		_, ok := slices.BinarySearch(known, id)
+		return ok
+	}), nil
 }
 
 // doctorCheck is a query for the ids of what is broken.

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"strings"
 
@@ -28,7 +27,7 @@ func (p *Program) operatorCommand() *cobra.Command {
 	_ = create.MarkFlagRequired("email")
 	_ = create.MarkFlagRequired("role")
 	return group(&cobra.Command{Use: "operator", Short: "Manage operators of the installation"},
-		p.tool(create, orNew, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(create, orNew, func(cmd *cobra.Command, _ []string, store *models.Store, _ Settings) error {
 			return withPassword(cmd, func(password string) (*models.Account, error) {
 				return store.CreateOperator(cmd.Context(), email, role, password)
 			})
@@ -49,7 +48,7 @@ func (p *Program) staffCommand() *cobra.Command {
 		_ = create.MarkFlagRequired(name)
 	}
 	return group(&cobra.Command{Use: "staff", Short: "Manage the staff of merchants"},
-		p.tool(create, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(create, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ Settings) error {
 			return withPassword(cmd, func(password string) (*models.Account, error) {
 				return store.CreateStaff(cmd.Context(), merchant, email, role, password)
 			})

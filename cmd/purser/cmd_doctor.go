@@ -1,13 +1,16 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
-	"log/slog"
+	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/purser-dev/purser/jobs"
 	"github.com/purser-dev/purser/models"
+	"github.com/purser-dev/purser/scheduler"
 )
 
 // errUnsound ends `purser doctor` with exit 1; its report has been printed.
@@ -15,21 +18,52 @@ var errUnsound = errors.New("the doctor found broken invariants; see the report"
 
 func (p *Program) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Check the invariants of the whole database; print a JSON report, exit 1 if one is broken",
+		Use: "doctor", Short: "Check the invariants of the whole database and the queue; print a JSON report, exit 1 if one is broken",
 	}
-	return p.tool(cmd, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
+	return p.tool(cmd, existing, func(cmd *cobra.Command, _ []string, store *models.Store, s Settings) error {
 		report, err := store.Doctor(cmd.Context())
 		if err != nil {
 			return err
+		}
+		if err := examineQueue(cmd.Context(), store, s, &report); err != nil {
+			// Redis only runs what the database remembers: without it there is no queue that could be unsound.
+			fmt.Fprintf(cmd.ErrOrStderr(), "purser: the queue was not examined: %v\n", err)
 		}
 		out := json.NewEncoder(cmd.OutOrStdout())
 		out.SetIndent("", "  ")
 		if err := out.Encode(report); err != nil {
 			return err
 		}
-		if len(report.Findings) > 0 {
+		if !report.OK {
 			return errUnsound
 		}
 		return nil
 	})
+}
+
+// straysShown is how many tasks a finding names, as many as findings about the database do.
+const straysShown = 100
+
+// examineQueue adds what is wrong in Redis to a report. The in-process Redis of a running purser is nobody else's to look at, and filled
+// from the database at every start.
+func examineQueue(ctx context.Context, store *models.Store, s Settings, report *models.Report) error {
+	if s.EmbeddedRedis() {
+		return nil
+	}
+	redis, err := jobs.ParseRedisURL(s.RedisURL.Reveal())
+	if err != nil {
+		return fmt.Errorf("PURSER_REDIS_URL: %w", err)
+	}
+	client := redis.Client()
+	defer func() { _ = client.Close() }()
+	strays, err := scheduler.Strays(ctx, client, store, straysShown+1)
+	if err != nil || len(strays) == 0 {
+		return err
+	}
+	report.OK = false
+	report.Findings = append(report.Findings, models.Finding{
+		Invariant: 5, Problem: "a task in Redis has no promise in the database", IDs: strays[:min(len(strays), straysShown)], More: len(strays) > straysShown,
+		Mend: "workers skip such tasks; if this Redis belongs to another database, correct PURSER_REDIS_URL, otherwise delete them in Asynqmon",
+	})
+	return nil
 }

@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/purser-dev/purser/jobs"
+	"github.com/purser-dev/purser/jobs/redistest"
 	"github.com/purser-dev/purser/models"
 	"github.com/purser-dev/purser/models/storetest"
 )
@@ -54,6 +57,37 @@ func TestDoctor(t *testing.T) {
 				t.Errorf("mended: exit code %d, %+v", code, report.Findings)
 			}
 		}
+	})
+}
+
+// TestDoctorExaminesTheQueue finds a task without a promise in Redis, and does not mind a Redis that is away.
+func TestDoctorExaminesTheQueue(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, s *site) {
+		s.does(t, "migrate", "up")
+		redis := redistest.InProcess(t)
+		s.env = append(s.env, "PURSER_REDIS_URL="+redis.URL)
+		s.does(t, "doctor")
+		publisher := jobs.NewPublisher(redis.Client, slog.New(slog.DiscardHandler))
+		defer publisher.Close()
+		stray := jobs.Handover{JobID: "00000000-0000-7000-8000-000000000000", Kind: jobs.KindSendEmail}
+		if ok, err := publisher.HandOver(t.Context(), stray); !ok || err != nil {
+			t.Fatalf("%v, %v", ok, err)
+		}
+		code, stdout, stderr := s.tool(t, "", "doctor")
+		var report models.Report
+		if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+			t.Fatal(err)
+		}
+		if code != exitFailure || report.OK || len(report.Findings) != 1 || report.Findings[0].Invariant != 5 ||
+			!slices.Equal(report.Findings[0].IDs, []string{jobs.TaskID(stray.JobID, 0)}) || report.Findings[0].More {
+			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+		}
+		redis.Stop()
+		code, stdout, stderr = s.tool(t, "", "doctor")
+		if code != exitOK || !strings.Contains(stdout, `"ok": true`) || !strings.Contains(stderr, "the queue was not examined") {
+			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+		}
+		hides(t, []string{passwordIn(redis.URL)}, map[string]string{"the error": stderr})
 	})
 }
 

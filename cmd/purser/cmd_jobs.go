@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"os/user"
 	"text/tabwriter"
 	"time"
@@ -36,7 +35,7 @@ func (p *Program) jobsCommand() *cobra.Command {
 	cancel := &cobra.Command{Use: "cancel JOB_ID", Short: "Give up a job that is not running; what it was for counts as failed", Args: exactly(1, "the id of a job")}
 
 	return group(&cobra.Command{Use: "jobs", Short: "Inspect, retry and cancel jobs"},
-		p.tool(list, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(list, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ Settings) error {
 			all, err := store.Jobs(cmd.Context(), f)
 			if err != nil {
 				return err
@@ -48,7 +47,7 @@ func (p *Program) jobsCommand() *cobra.Command {
 			}
 			return w.Flush()
 		}),
-		p.tool(show, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(show, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ Settings) error {
 			j, err := store.Job(cmd.Context(), args[0])
 			if err != nil {
 				return err
@@ -61,14 +60,14 @@ func (p *Program) jobsCommand() *cobra.Command {
 				"finished_at": j.FinishedAt, "last_error": j.LastError,
 			})
 		}),
-		p.tool(retry, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(retry, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ Settings) error {
 			if err := store.RetryJob(cmd.Context(), args[0], cliActor()); err != nil {
 				return err
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s is due\n", args[0])
 			return nil
 		}),
-		p.tool(cancel, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(cancel, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ Settings) error {
 			if err := store.CancelJob(cmd.Context(), args[0], cliActor()); err != nil {
 				return err
 			}

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"text/tabwriter"
 	"time"
 
@@ -29,14 +28,14 @@ func (p *Program) keyCommand() *cobra.Command {
 	revoke := &cobra.Command{Use: "revoke KEY_ID", Short: "Revoke an API key: from now on it is refused", Args: exactly(1, "the id of a key")}
 
 	return group(&cobra.Command{Use: "key", Short: "Manage API keys of merchants"},
-		p.tool(create, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(create, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ Settings) error {
 			key, secret, err := store.CreateAPIKey(cmd.Context(), models.Scope{MerchantID: merchant, Test: test}, name)
 			if err != nil {
 				return err
 			}
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(map[string]any{"id": key.ID, "test": key.Test, "key": secret})
 		}),
-		p.tool(list, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(list, existing, func(cmd *cobra.Command, _ []string, store *models.Store, _ Settings) error {
 			keys, err := store.ListAPIKeys(cmd.Context(), merchant)
 			if err != nil {
 				return err
@@ -55,7 +54,7 @@ func (p *Program) keyCommand() *cobra.Command {
 			}
 			return w.Flush()
 		}),
-		p.tool(revoke, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(revoke, existing, func(cmd *cobra.Command, args []string, store *models.Store, _ Settings) error {
 			if err := store.RevokeAPIKey(cmd.Context(), "", args[0]); err != nil {
 				return err
 			}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"encoding/json"
-	"log/slog"
 
 	"github.com/spf13/cobra"
 
@@ -35,7 +34,7 @@ func (p *Program) merchantCommand() *cobra.Command {
 	_ = create.MarkFlagRequired("name")
 	_ = create.MarkFlagRequired("email")
 	return group(&cobra.Command{Use: "merchant", Short: "Manage merchants"},
-		p.tool(create, orNew, func(cmd *cobra.Command, _ []string, store *models.Store, _ *slog.Logger) error {
+		p.tool(create, orNew, func(cmd *cobra.Command, _ []string, store *models.Store, _ Settings) error {
 			m, live, test, err := store.CreateMerchant(cmd.Context(), in)
 			if err != nil {
 				return err

@@ -24,7 +24,7 @@ func (p *Program) migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			defer store.Close()
+			defer func() { _ = store.Close() }()
 			return do(cmd.Context(), cmd, store)
 		}
 		return cmd

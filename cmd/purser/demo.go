@@ -94,7 +94,7 @@ func writeSeed(path string, seed *demoSeed) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
+	defer func() { _ = os.Remove(temp.Name()) }() // of a rename that did not come about
 	_, err = temp.Write(append(content, '\n'))
 	if err = errors.Join(err, temp.Sync(), temp.Close()); err != nil {
 		return err
@@ -162,7 +162,7 @@ func demoProducts(ctx context.Context, store *models.Store, merchantID string) e
 			Prices:      []models.PriceView{{Currency: "EUR", Amount: 12900}, {Currency: "USD", Amount: 14900}, {Currency: "GBP", Amount: 11900}, {Currency: "JPY", Amount: 19800}},
 		},
 	} {
-		p.ShowLicenseOnOrderPage = ptr(true)
+		p.ShowLicenseOnOrderPage = new(true)
 		if _, err := store.CreateProduct(ctx, live, p); err != nil && models.CodeOf(err) != models.CodeConflict {
 			return err
 		}
@@ -237,5 +237,3 @@ func (d *demoSeed) banner(w io.Writer, base string) {
 	b.WriteString("\n  Everything is kept in the data directory; Ctrl-C stops, the next start goes on.\n\n")
 	_, _ = io.WriteString(w, b.String())
 }
-
-func ptr[T any](v T) *T { return &v }

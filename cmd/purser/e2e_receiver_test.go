@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -103,9 +104,5 @@ func (s *webhookServer) receive(w http.ResponseWriter, r *http.Request) {
 func (s *webhookServer) received() map[string]event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	out := make(map[string]event, len(s.events))
-	for id, e := range s.events {
-		out[id] = e
-	}
-	return out
+	return maps.Clone(s.events)
 }

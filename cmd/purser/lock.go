@@ -34,7 +34,7 @@ func lockDataDir(dir string) (*dataDirLock, error) {
 		}
 	}
 	if errors.Is(err, unix.EWOULDBLOCK) {
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		return nil, fmt.Errorf("PURSER_DATA_DIR: %s is in use by another purser%s; stop it, or choose another directory", dir, holder(file))
 	}
 	if err != nil {

@@ -76,7 +76,7 @@ func createKeyFile(path string) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(temp.Name())
+	defer func() { _ = os.Remove(temp.Name()) }()
 	key := make([]byte, secretKeyBytes)
 	rand.Read(key) // never fails
 	_, err = fmt.Fprintln(temp, base64.StdEncoding.EncodeToString(key))

@@ -179,7 +179,7 @@ func (s *Settings) parse(table []setting, merged *koanf.Koanf, sources map[strin
 // refuse names the setting, where its value comes from, what is wrong and what was expected; the value itself only when it is no secret.
 func (s setting) refuse(value, source string, reason error) error {
 	text := fmt.Sprintf("%s (from %s): ", s.name, source)
-	if reason != errShape {
+	if !errors.Is(reason, errShape) {
 		text += reason.Error() + "; "
 	}
 	text += "want " + s.want

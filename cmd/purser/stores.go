@@ -69,7 +69,7 @@ func checkStore(ctx context.Context, store *models.Store, migrate bool) error {
 }
 
 // tool makes a command that opens the database, does one thing and ends.
-func (p *Program) tool(cmd *cobra.Command, f founding, do func(cmd *cobra.Command, args []string, store *models.Store, log *slog.Logger) error) *cobra.Command {
+func (p *Program) tool(cmd *cobra.Command, f founding, do func(cmd *cobra.Command, args []string, store *models.Store, s Settings) error) *cobra.Command {
 	addSettingFlags(cmd.Flags(), roleTool)
 	if cmd.Args == nil {
 		cmd.Args = noArgs
@@ -83,13 +83,13 @@ func (p *Program) tool(cmd *cobra.Command, f founding, do func(cmd *cobra.Comman
 		if err != nil {
 			return err
 		}
-		defer store.Close()
+		defer func() { _ = store.Close() }()
 		var staged []jobs.Handover
 		store.OnCommit(func(hs ...jobs.Handover) { staged = append(staged, hs...) })
 		if err := checkStore(cmd.Context(), store, s.EmbeddedDatabase()); err != nil {
 			return err
 		}
-		if err := do(cmd, args, store, log); err != nil {
+		if err := do(cmd, args, store, s); err != nil {
 			return err
 		}
 		handOver(s, staged, log)
@@ -110,7 +110,7 @@ func handOver(s Settings, staged []jobs.Handover, log *slog.Logger) {
 		return
 	}
 	client := redis.Client()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	publisher := jobs.NewPublisher(client, log)
 	defer publisher.Close()
 	publisher.Publish(staged...)
