@@ -179,12 +179,13 @@ func tameIndex(page []byte) ([]byte, string) {
 	nonce := base64.StdEncoding.EncodeToString(b[:])
 	page = needlessLink.ReplaceAll(page, nil)
 	page = bytes.Replace(page, []byte("<head>"), []byte(`<head><meta property="csp-nonce" content="`+nonce+`">`), 1)
-	scripts := "'self'"
+	var scripts strings.Builder
+	scripts.WriteString("'self'")
 	for _, m := range inlineScript.FindAllSubmatch(page, -1) {
 		sum := sha256.Sum256(m[1])
-		scripts += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+		scripts.WriteString(" 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'")
 	}
-	return page, "default-src 'none'; script-src " + scripts + "; style-src 'self' 'nonce-" + nonce + "'; img-src 'self' data:; " +
+	return page, "default-src 'none'; script-src " + scripts.String() + "; style-src 'self' 'nonce-" + nonce + "'; img-src 'self' data:; " +
 		"connect-src 'self'; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
 }
 

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -29,9 +30,7 @@ func (b *browser) send(t testing.TB, a ask) answer {
 	t.Helper()
 	header := map[string]string{}
 	for _, h := range []map[string]string{b.header, a.header} {
-		for name, value := range h {
-			header[name] = value
-		}
+		maps.Copy(header, h)
 	}
 	var pairs []string
 	for name, value := range b.cookies {

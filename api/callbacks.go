@@ -48,7 +48,9 @@ func (s *Server) testGatewayCallback(c *fiber.Ctx) error {
 // repeat what is not answered soon. Nothing is written down before the signature is known to be right.
 func (s *Server) takeCallback(c *fiber.Ctx, gateway payment.Gateway, scopeOf func(context.Context, payment.Callback) (models.Scope, error)) error {
 	header := http.Header{}
-	c.Request().Header.VisitAll(func(name, value []byte) { header.Add(string(name), string(value)) })
+	for name, value := range c.Request().Header.All() {
+		header.Add(string(name), string(value))
+	}
 	cb, err := gateway.ParseCallback(header, c.Body())
 	switch {
 	case errors.Is(err, payment.ErrIgnored):

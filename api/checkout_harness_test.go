@@ -2,6 +2,7 @@ package api
 
 import (
 	"html"
+	"maps"
 	"net/url"
 	"regexp"
 	"strings"
@@ -60,9 +61,7 @@ func formOf(page answer) url.Values {
 func (b *till) press(t testing.TB, page answer, button string, change url.Values) answer {
 	t.Helper()
 	form := formOf(page)
-	for name, v := range change {
-		form[name] = v
-	}
+	maps.Copy(form, change)
 	form.Set("action", button)
 	got := b.post(t, b.path, form)
 	if to := got.header.Get("Location"); got.status == 303 && strings.HasPrefix(to, "/checkout/") {

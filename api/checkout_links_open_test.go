@@ -98,12 +98,12 @@ func TestLinkCarriesSourceAndMetadata(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		d := newDoor(t, s)
 		b := d.till()
-		many := ""
+		var many strings.Builder
 		for i := range 60 {
-			many += "&metadata[k" + string(rune('a'+i/26)) + string(rune('a'+i%26)) + "]=v"
+			many.WriteString("&metadata[k" + string(rune('a'+i/26)) + string(rune('a'+i%26)) + "]=v")
 		}
 		long := strings.Repeat("x", 501)
-		b.buy(t, "/buy/"+d.product.ID+"?ref=letter&utm_source=news&utm_term="+long+"&metadata[long]="+long+"&metadata[]=x&metadata[a=1&other=2&return_url=https://evil.example/"+many)
+		b.buy(t, "/buy/"+d.product.ID+"?ref=letter&utm_source=news&utm_term="+long+"&metadata[long]="+long+"&metadata[]=x&metadata[a=1&other=2&return_url=https://evil.example/"+many.String())
 		c := d.content(t)
 		if len(c.Source) != 2 || c.Source["ref"] != "letter" || c.Source["utm_source"] != "news" {
 			t.Errorf("source %v", c.Source)

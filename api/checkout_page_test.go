@@ -1,6 +1,7 @@
 package api
 
 import (
+	"maps"
 	"net/url"
 	"strconv"
 	"strings"
@@ -37,17 +38,13 @@ func TestCheckoutMakesOneOrderHoweverOftenItIsPressed(t *testing.T) {
 		b := d.till()
 		page := b.buy(t, "/buy/"+d.product.ID)
 		form := formOf(page)
-		for name, v := range ada("action", "continue") {
-			form[name] = v
-		}
+		maps.Copy(form, ada("action", "continue"))
 		led := make([]string, 20)
 		var all sync.WaitGroup
 		for i := range led {
 			all.Go(func() {
 				one := &browser{d: d, cookies: map[string]string{}}
-				for k, v := range b.cookies {
-					one.cookies[k] = v
-				}
+				maps.Copy(one.cookies, b.cookies)
 				led[i] = one.post(t, b.path, form).header.Get("Location")
 			})
 		}
@@ -111,9 +108,7 @@ func TestCheckoutRefusals(t *testing.T) {
 			"another origin": {"Origin": "https://evil.example", "Sec-Fetch-Site": ""},
 		} {
 			h := map[string]string{"Content-Type": "application/x-www-form-urlencoded"}
-			for k, v := range header {
-				h[k] = v
-			}
+			maps.Copy(h, header)
 			if got := b.send(t, ask{method: post, path: b.path, body: form.Encode(), header: h}); got.status != 403 {
 				t.Errorf("%s: %d", name, got.status)
 			}

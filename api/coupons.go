@@ -23,12 +23,12 @@ type CouponRequest struct {
 
 // CouponChanges is a merge patch of a coupon.
 type CouponChanges struct {
-	Name               change[string]    `json:"name,omitempty" nullable:"false" maxLength:"100" example:"Spring sale"`
-	StartsAt           change[time.Time] `json:"starts_at,omitempty"`
-	EndsAt             change[time.Time] `json:"ends_at,omitempty"`
-	MaxUses            change[int]       `json:"max_uses,omitempty" minimum:"1"`
-	MaxUsesPerCustomer change[int]       `json:"max_uses_per_customer,omitempty" minimum:"1"`
-	Active             change[bool]      `json:"active,omitempty" nullable:"false"`
+	Name               change[string]    `json:"name,omitzero" nullable:"false" maxLength:"100" example:"Spring sale"`
+	StartsAt           change[time.Time] `json:"starts_at,omitzero"`
+	EndsAt             change[time.Time] `json:"ends_at,omitzero"`
+	MaxUses            change[int]       `json:"max_uses,omitzero" minimum:"1"`
+	MaxUsesPerCustomer change[int]       `json:"max_uses_per_customer,omitzero" minimum:"1"`
+	Active             change[bool]      `json:"active,omitzero" nullable:"false"`
 }
 
 type createCouponInput struct{ Body CouponRequest }

@@ -219,7 +219,7 @@ func prose(text string) template.HTML {
 		return ""
 	}
 	var b strings.Builder
-	for _, paragraph := range strings.Split(text, "\n\n") {
+	for paragraph := range strings.SplitSeq(text, "\n\n") {
 		for i, part := range strings.Split(template.HTMLEscapeString(paragraph), "`") {
 			if i%2 == 1 {
 				part = "<code>" + part + "</code>"

@@ -63,7 +63,7 @@ func (s *Server) answerTestGateway(c *fiber.Ctx) error {
 		if err != nil {
 			return err
 		}
-		if p, err = s.settled(c.UserContext(), p.ID, out, actorCustomer); err != nil {
+		if _, err = s.settled(c.UserContext(), p.ID, out, actorCustomer); err != nil {
 			return err
 		}
 	}

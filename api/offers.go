@@ -19,10 +19,10 @@ type OfferRequest struct {
 
 // OfferChanges is a merge patch of a special offer.
 type OfferChanges struct {
-	PercentBP   change[int]    `json:"percent_bp,omitempty" minimum:"0" maximum:"10000"`
-	Title       change[string] `json:"title,omitempty" nullable:"false" maxLength:"100" example:"Edit what you open"`
-	Description change[string] `json:"description,omitempty" maxLength:"500"`
-	Active      change[bool]   `json:"active,omitempty" nullable:"false"`
+	PercentBP   change[int]    `json:"percent_bp,omitzero" minimum:"0" maximum:"10000"`
+	Title       change[string] `json:"title,omitzero" nullable:"false" maxLength:"100" example:"Edit what you open"`
+	Description change[string] `json:"description,omitzero" maxLength:"500"`
+	Active      change[bool]   `json:"active,omitzero" nullable:"false"`
 }
 
 type createOfferInput struct{ Body OfferRequest }

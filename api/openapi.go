@@ -132,7 +132,7 @@ func (s *Server) describe(r *route) huma.Operation {
 	if r.method == post {
 		op.Parameters = []*huma.Param{{
 			Name: idempotencyHeader, In: "header", Description: "Makes repeating the request safe; unique to it, at most 255 printable characters.",
-			Schema: &huma.Schema{Type: huma.TypeString, MaxLength: ptr(255)}, Example: "cart-991-order",
+			Schema: &huma.Schema{Type: huma.TypeString, MaxLength: new(255)}, Example: "cart-991-order",
 		}}
 	}
 	if r.method == post || r.method == patch {
@@ -154,5 +154,3 @@ func (s *Server) openAPIDocument(c *fiber.Ctx) error {
 func schemaName(t reflect.Type, hint string) string {
 	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "View")
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"bytes"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -137,9 +138,7 @@ func TestTheDoorRefusesWhatDidNotComeFromItsForm(t *testing.T) {
 				c.change(b, form)
 			}
 			header := map[string]string{"Content-Type": "application/x-www-form-urlencoded", "Origin": storetest.PublicURL, "Sec-Fetch-Site": "same-origin"}
-			for k, v := range c.header {
-				header[k] = v
-			}
+			maps.Copy(header, c.header)
 			got := b.send(t, ask{method: "POST", path: "/operator", body: form.Encode(), header: header})
 			opened := d.count(t, "sessions") - before
 			if got.status != c.status || (opened == 1) != (c.status == 303) {

@@ -21,10 +21,10 @@ type PaymentMethodRequest struct {
 
 // PaymentMethodChanges is a merge patch of a way to pay.
 type PaymentMethodChanges struct {
-	Currencies change[[]string]  `json:"currencies,omitempty" maxItems:"200" doc:"null for all." example:"[\"EUR\",\"CHF\"]"`
-	Config     change[rawObject] `json:"config,omitempty" nullable:"false" doc:"Members that are absent stay as they are."`
-	Active     change[bool]      `json:"active,omitempty"`
-	Position   change[int]       `json:"position,omitempty" minimum:"0" maximum:"1000000"`
+	Currencies change[[]string]  `json:"currencies,omitzero" maxItems:"200" doc:"null for all." example:"[\"EUR\",\"CHF\"]"`
+	Config     change[rawObject] `json:"config,omitzero" nullable:"false" doc:"Members that are absent stay as they are."`
+	Active     change[bool]      `json:"active,omitzero"`
+	Position   change[int]       `json:"position,omitzero" minimum:"0" maximum:"1000000"`
 }
 
 // PaymentMethod is a way to pay, without its secrets.

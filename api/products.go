@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -19,7 +20,7 @@ type ProductRequest struct {
 	Description            string         `json:"description,omitempty" maxLength:"5000" example:"The editor, with everything."`
 	LicenseMethod          licenseMethod  `json:"license_method" doc:"How licences are produced once an order is paid. It cannot be changed later."`
 	LicensePer             string         `json:"license_per,omitempty" enum:"unit,item" default:"unit" doc:"One licence for each unit, or one for the whole order item."`
-	License                rawObject      `json:"license,omitempty" doc:"The method's own settings. All: email_text, the merchant's own text of the licence email, with the tag {KEY}. pool: low_threshold, at how many keys left the merchant is told. template: pattern, the shape of the keys. signed: licensed_to, whether keys carry the customer's name." example:"{\"pattern\":\"EDIT-XXXXX-XXXXX-XXXXX-XXXXC\"}"`
+	License                rawObject      `json:"license,omitzero" doc:"The method's own settings. All: email_text, the merchant's own text of the licence email, with the tag {KEY}. pool: low_threshold, at how many keys left the merchant is told. template: pattern, the shape of the keys. signed: licensed_to, whether keys carry the customer's name." example:"{\"pattern\":\"EDIT-XXXXX-XXXXX-XXXXX-XXXXC\"}"`
 	Prices                 []ProductPrice `json:"prices" minItems:"1" maxItems:"200" doc:"One price in each currency that the product is sold in."`
 	MinQuantity            *int           `json:"min_quantity,omitempty" minimum:"1" maximum:"10000" default:"1" doc:"The fewest units in one order item."`
 	MaxQuantity            *int           `json:"max_quantity,omitempty" minimum:"1" maximum:"10000" doc:"The most units in one order item; 1000 by default." example:"1000"`
@@ -36,18 +37,18 @@ type ProductPrice struct {
 
 // ProductChanges is a merge patch of a product.
 type ProductChanges struct {
-	SKU                    change[string]         `json:"sku,omitempty" nullable:"false" minLength:"1" maxLength:"64" example:"editor-pro"`
-	Name                   change[string]         `json:"name,omitempty" nullable:"false" minLength:"1" maxLength:"200" example:"Editor Pro 2"`
-	Description            change[string]         `json:"description,omitempty" maxLength:"5000"`
-	LicenseMethod          change[string]         `json:"license_method,omitempty" nullable:"false" doc:"What it is already: the method cannot be changed."`
-	LicensePer             change[string]         `json:"license_per,omitempty" enum:"unit,item"`
-	License                change[rawObject]      `json:"license,omitempty" doc:"Settings that are absent stay as they are; one that is null goes back to its default, null for the object puts back all of them." example:"{\"low_threshold\":null}"`
-	Prices                 change[[]ProductPrice] `json:"prices,omitempty" nullable:"false" minItems:"1" maxItems:"200" doc:"Replaces all prices."`
-	MinQuantity            change[int]            `json:"min_quantity,omitempty" minimum:"1" maximum:"10000"`
-	MaxQuantity            change[int]            `json:"max_quantity,omitempty" minimum:"1" maximum:"10000"`
-	ShowLicenseOnOrderPage change[bool]           `json:"show_license_on_order_page,omitempty"`
-	EmailLicense           change[bool]           `json:"email_license,omitempty"`
-	Active                 change[bool]           `json:"active,omitempty"`
+	SKU                    change[string]         `json:"sku,omitzero" nullable:"false" minLength:"1" maxLength:"64" example:"editor-pro"`
+	Name                   change[string]         `json:"name,omitzero" nullable:"false" minLength:"1" maxLength:"200" example:"Editor Pro 2"`
+	Description            change[string]         `json:"description,omitzero" maxLength:"5000"`
+	LicenseMethod          change[string]         `json:"license_method,omitzero" nullable:"false" doc:"What it is already: the method cannot be changed."`
+	LicensePer             change[string]         `json:"license_per,omitzero" enum:"unit,item"`
+	License                change[rawObject]      `json:"license,omitzero" doc:"Settings that are absent stay as they are; one that is null goes back to its default, null for the object puts back all of them." example:"{\"low_threshold\":null}"`
+	Prices                 change[[]ProductPrice] `json:"prices,omitzero" nullable:"false" minItems:"1" maxItems:"200" doc:"Replaces all prices."`
+	MinQuantity            change[int]            `json:"min_quantity,omitzero" minimum:"1" maximum:"10000"`
+	MaxQuantity            change[int]            `json:"max_quantity,omitzero" minimum:"1" maximum:"10000"`
+	ShowLicenseOnOrderPage change[bool]           `json:"show_license_on_order_page,omitzero"`
+	EmailLicense           change[bool]           `json:"email_license,omitzero"`
+	Active                 change[bool]           `json:"active,omitzero"`
 }
 
 // licenseMethod is a licence generation method.
@@ -194,9 +195,8 @@ func mergedSettings(p *models.ProductView, patch change[rawObject]) (json.RawMes
 		delete(changes, publicKey) // somebody sends back what they were sent
 	}
 	delete(have, publicKey)
-	for name, value := range changes {
-		have[name] = value // null stands for the default
-	}
+	// null stands for the default
+	maps.Copy(have, changes)
 	merged, err := json.Marshal(have)
 	if err != nil {
 		return nil, err

@@ -30,22 +30,22 @@ type Reminders struct {
 
 // SettingsChanges is a merge patch of a merchant's settings.
 type SettingsChanges struct {
-	Reminders         change[RemindersChanges] `json:"reminders,omitempty" doc:"Each list replaces the one before; null puts back the default."`
-	DeleteUnpaidAfter change[string]           `json:"delete_unpaid_after,omitempty" example:"2160h"`
-	AnonymizeAfter    change[string]           `json:"anonymize_after,omitempty" doc:"null for never." example:"8760h"`
-	RefundApproval    change[string]           `json:"refund_approval,omitempty" enum:"auto,owner"`
-	SupportEmail      change[string]           `json:"support_email,omitempty" maxLength:"254" example:"help@shop.example"`
-	SupportURL        change[string]           `json:"support_url,omitempty" maxLength:"2048" example:"https://shop.example/help"`
-	RefundRequests    change[bool]             `json:"refund_requests,omitempty"`
-	Tax               change[models.Tax]       `json:"tax,omitempty" doc:"Replaces the one before; null for no tax."`
-	Branding          change[models.Branding]  `json:"branding,omitempty" doc:"Replaces the one before."`
-	Live              change[bool]             `json:"live,omitempty" nullable:"false" doc:"Once a merchant is live, a test key can no longer change the settings or the catalogue."`
+	Reminders         change[RemindersChanges] `json:"reminders,omitzero" doc:"Each list replaces the one before; null puts back the default."`
+	DeleteUnpaidAfter change[string]           `json:"delete_unpaid_after,omitzero" example:"2160h"`
+	AnonymizeAfter    change[string]           `json:"anonymize_after,omitzero" doc:"null for never." example:"8760h"`
+	RefundApproval    change[string]           `json:"refund_approval,omitzero" enum:"auto,owner"`
+	SupportEmail      change[string]           `json:"support_email,omitzero" maxLength:"254" example:"help@shop.example"`
+	SupportURL        change[string]           `json:"support_url,omitzero" maxLength:"2048" example:"https://shop.example/help"`
+	RefundRequests    change[bool]             `json:"refund_requests,omitzero"`
+	Tax               change[models.Tax]       `json:"tax,omitzero" doc:"Replaces the one before; null for no tax."`
+	Branding          change[models.Branding]  `json:"branding,omitzero" doc:"Replaces the one before."`
+	Live              change[bool]             `json:"live,omitzero" nullable:"false" doc:"Once a merchant is live, a test key can no longer change the settings or the catalogue."`
 }
 
 // RemindersChanges is a merge patch of the reminders.
 type RemindersChanges struct {
-	Online  change[[]string] `json:"online,omitempty" maxItems:"10" doc:"Pauses, each longer than the one before; an empty list for no reminders." example:"[\"1h\",\"48h\"]"`
-	Offline change[[]string] `json:"offline,omitempty" maxItems:"10" example:"[\"0s\",\"144h\",\"312h\"]"`
+	Online  change[[]string] `json:"online,omitzero" maxItems:"10" doc:"Pauses, each longer than the one before; an empty list for no reminders." example:"[\"1h\",\"48h\"]"`
+	Offline change[[]string] `json:"offline,omitzero" maxItems:"10" example:"[\"0s\",\"144h\",\"312h\"]"`
 }
 
 // pause is a length of time in the notation of Go.

@@ -19,11 +19,11 @@ type WebhookEndpointRequest struct {
 
 // WebhookEndpointChanges is a merge patch of a webhook endpoint.
 type WebhookEndpointChanges struct {
-	URL                change[string]   `json:"url,omitempty" nullable:"false" example:"https://shop.example/webhooks/purser"`
-	Events             change[[]string] `json:"events,omitempty" minItems:"1" maxItems:"50" doc:"Replaces all subscriptions; null for *." example:"[\"payment.succeeded\",\"product.*\"]"`
-	Format             change[string]   `json:"format,omitempty" enum:"standard"`
-	Description        change[string]   `json:"description,omitempty" maxLength:"500"`
-	IncludeLicenseKeys change[bool]     `json:"include_license_keys,omitempty"`
+	URL                change[string]   `json:"url,omitzero" nullable:"false" example:"https://shop.example/webhooks/purser"`
+	Events             change[[]string] `json:"events,omitzero" minItems:"1" maxItems:"50" doc:"Replaces all subscriptions; null for *." example:"[\"payment.succeeded\",\"product.*\"]"`
+	Format             change[string]   `json:"format,omitzero" enum:"standard"`
+	Description        change[string]   `json:"description,omitzero" maxLength:"500"`
+	IncludeLicenseKeys change[bool]     `json:"include_license_keys,omitzero"`
 }
 
 type createWebhookEndpointInput struct{ Body WebhookEndpointRequest }

@@ -102,9 +102,7 @@ func TestNothingConfidentialReachesRedisOrTheLog(t *testing.T) {
 		}
 
 		c := in.Customer
-		for _, text := range []string{c.Email, c.FirstName, c.LastName, c.Company, c.VATNumber, c.City, c.Zip, c.Address, c.Phone} {
-			secrets = append(secrets, text)
-		}
+		secrets = append(secrets, c.Email, c.FirstName, c.LastName, c.Company, c.VATNumber, c.City, c.Zip, c.Address, c.Phone)
 		secrets = append(secrets, b.shop.TestKey, b.shop.LiveKey, b.shop.Email, hooks.secret, strings.TrimPrefix(hooks.secret, "whsec_"), "query-secret", "CANARY-PATTERN",
 			in.ExternalID, in.ReturnURL, "canary-metadata", o.OrderURL[strings.LastIndex(o.OrderURL, "/")+1:])
 		secrets = append(secrets, poolKeys...)

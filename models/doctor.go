@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"database/sql"
 	"slices"
 	"time"
 
@@ -43,11 +42,7 @@ type doctor struct {
 // nothing. The error is for a database that cannot be asked; what is broken is in the report.
 func (s *Store) Doctor(ctx context.Context) (Report, error) {
 	report := Report{CheckedAt: s.now(), Findings: []Finding{}}
-	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
-	if s.dialect.sqlite {
-		options = nil // its readers' pool cannot write, and a transaction of SQLite is a snapshot
-	}
-	err := s.reads.WithContext(ctx).Transaction(func(db *gorm.DB) error {
+	err := s.snapshot(ctx, func(db *gorm.DB) error {
 		d := doctor{s, db, report.CheckedAt, &report}
 		for _, check := range doctorChecks {
 			if err := d.sql(check); err != nil {
@@ -63,7 +58,7 @@ func (s *Store) Doctor(ctx context.Context) (Report, error) {
 			return err
 		}
 		return d.subscriptions()
-	}, options)
+	})
 	report.OK = len(report.Findings) == 0
 	return report, err
 }

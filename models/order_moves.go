@@ -58,11 +58,13 @@ func (s *Store) Order(ctx context.Context, sc Scope, id string) (*OrderView, err
 		return nil, notFound("order")
 	}
 	var o Order
-	db := s.read(ctx)
-	if err := db.Where("id = ? AND merchant_id = ? AND test = ?", id, sc.MerchantID, sc.Test).Take(&o).Error; err != nil {
-		return nil, orNotFound(err, "order")
-	}
-	if err := loadOrder(db, &o); err != nil {
+	err := s.snapshot(ctx, func(db *gorm.DB) error {
+		if err := db.Where("id = ? AND merchant_id = ? AND test = ?", id, sc.MerchantID, sc.Test).Take(&o).Error; err != nil {
+			return orNotFound(err, "order")
+		}
+		return loadOrder(db, &o)
+	})
+	if err != nil {
 		return nil, err
 	}
 	return s.view(&o, false)
@@ -98,7 +100,31 @@ func (s *Store) Orders(ctx context.Context, sc Scope, f OrderFilter, page Page) 
 	if err := f.check(); err != nil {
 		return nil, "", err
 	}
-	q := s.read(ctx).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test)
+	if f.Product != "" && !skuPattern.MatchString(f.Product) {
+		return []*OrderView{}, "", nil
+	}
+	var rows []Order
+	var next string
+	err := s.snapshot(ctx, func(db *gorm.DB) (err error) {
+		if rows, next, err = paginate(f.narrow(db.Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test)), page, func(o *Order) string { return o.ID }); err != nil {
+			return err
+		}
+		return loadOrders(db, rows)
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	out := make([]*OrderView, len(rows))
+	for i := range rows {
+		if out[i], err = s.view(&rows[i], false); err != nil {
+			return nil, "", err
+		}
+	}
+	return out, next, nil
+}
+
+// narrow adds the filter to a query of orders.
+func (f *OrderFilter) narrow(q *gorm.DB) *gorm.DB {
 	for _, c := range []struct{ column, value string }{
 		{"status", f.Status}, {"fulfillment_status", f.FulfillmentStatus}, {"customer_email", strings.ToLower(strings.TrimSpace(f.Email))},
 		{"number", f.Number}, {"external_id", f.ExternalID},
@@ -111,9 +137,6 @@ func (s *Store) Orders(ctx context.Context, sc Scope, f OrderFilter, page Page) 
 		q = q.Where("status <> ?", OrderTerminated)
 	}
 	if f.Product != "" {
-		if !skuPattern.MatchString(f.Product) {
-			return []*OrderView{}, "", nil
-		}
 		q = q.Where("EXISTS (SELECT 1 FROM items WHERE items.order_id = orders.id AND (items.product_id = ? OR items.sku = ?))", f.Product, f.Product)
 	}
 	if !f.CreatedFrom.IsZero() {
@@ -122,20 +145,7 @@ func (s *Store) Orders(ctx context.Context, sc Scope, f OrderFilter, page Page) 
 	if !f.CreatedTo.IsZero() {
 		q = q.Where("created_at <= ?", f.CreatedTo.UTC())
 	}
-	rows, next, err := paginate(q, page, func(o *Order) string { return o.ID })
-	if err != nil {
-		return nil, "", err
-	}
-	if err := loadOrders(s.read(ctx), rows); err != nil {
-		return nil, "", err
-	}
-	out := make([]*OrderView, len(rows))
-	for i := range rows {
-		if out[i], err = s.view(&rows[i], false); err != nil {
-			return nil, "", err
-		}
-	}
-	return out, next, nil
+	return q
 }
 
 // loadOrders is loadOrder for a page of orders, with one query a table.

@@ -13,12 +13,14 @@ var tokenShape = regexp.MustCompile(`^[A-Za-z0-9_-]{32}$`)
 
 // OrderByToken returns the order whose payment and order pages have this token, with its licence keys, its merchant and its scope.
 func (s *Store) OrderByToken(ctx context.Context, token string) (*OrderView, *Merchant, error) {
-	db := s.read(ctx)
-	o, err := orderByToken(db, token)
+	var o *Order
+	err := s.snapshot(ctx, func(db *gorm.DB) (err error) {
+		if o, err = orderByToken(db, token); err != nil {
+			return err
+		}
+		return loadOrder(db, o)
+	})
 	if err != nil {
-		return nil, nil, err
-	}
-	if err := loadOrder(db, o); err != nil {
 		return nil, nil, err
 	}
 	m, err := s.Merchant(ctx, o.MerchantID)

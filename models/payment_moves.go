@@ -2,7 +2,6 @@ package models
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"gorm.io/gorm"
@@ -327,18 +326,17 @@ func (s *Store) PaymentByToken(ctx context.Context, gateway, token string) (*Pay
 		return nil, nil, notFound("payment")
 	}
 	var p Payment
-	db := s.read(ctx)
-	if err := db.Where("token = ? AND gateway = ?", token, gateway).Take(&p).Error; err != nil {
-		return nil, nil, orNotFound(err, "payment")
-	}
 	var o Order
-	if err := db.Where("id = ?", p.OrderID).Take(&o).Error; err != nil {
-		if errors.Is(err, gorm.ErrRecordNotFound) {
-			return nil, nil, notFound("payment")
+	err := s.snapshot(ctx, func(db *gorm.DB) error {
+		if err := db.Where("token = ? AND gateway = ?", token, gateway).Take(&p).Error; err != nil {
+			return orNotFound(err, "payment")
 		}
-		return nil, nil, err
-	}
-	if err := loadOrder(db, &o); err != nil {
+		if err := db.Where("id = ?", p.OrderID).Take(&o).Error; err != nil {
+			return orNotFound(err, "payment")
+		}
+		return loadOrder(db, &o)
+	})
+	if err != nil {
 		return nil, nil, err
 	}
 	v, err := s.view(&o, true)

@@ -41,24 +41,24 @@ func TestWhichRemindersAreDue(t *testing.T) {
 		staged  string
 		next    int
 	}{
-		{"an online order is left alone before its first", false, 0, 8 * time.Second, "", 0},
-		{"the first online reminder", false, 0, 11 * time.Second, "0", 1},
-		{"nothing between the first and the second", false, 1, 50 * time.Second, "", 1},
-		{"the second online reminder", false, 1, 91 * time.Second, "1", 2},
-		{"of two that are due the latest only", false, 0, 91 * time.Second, "1", 2},
+		{"an online order is left alone before its first", false, 0, 8 * time.Minute, "", 0},
+		{"the first online reminder", false, 0, 11 * time.Minute, "0", 1},
+		{"nothing between the first and the second", false, 1, 50 * time.Minute, "", 1},
+		{"the second online reminder", false, 1, 91 * time.Minute, "1", 2},
+		{"of two that are due the latest only", false, 0, 91 * time.Minute, "1", 2},
 		{"of three that are due the latest only", false, 0, 10 * time.Hour, "2", 3},
 		{"of the two that are left the latest only", false, 1, 10 * time.Hour, "2", 3},
 		{"nothing after the last", false, 3, 1000 * time.Hour, "", 3},
 		{"an offline order's first is due at once", true, 0, 0, "0", 1},
-		{"nothing between an offline order's reminders", true, 1, 20 * time.Second, "", 1},
-		{"an offline order's second", true, 1, 31 * time.Second, "1", 2},
+		{"nothing between an offline order's reminders", true, 1, 20 * time.Minute, "", 1},
+		{"an offline order's second", true, 1, 31 * time.Minute, "1", 2},
 		{"an offline order has no third", true, 2, 1000 * time.Hour, "", 2},
 	}
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				shop := storetest.Merchant(t, s)
-				settings(t, s, shop, `{"reminders":{"online":["10s","90s","1h"],"offline":["0s","30s"]}}`)
+				settings(t, s, shop, `{"reminders":{"online":["10m","90m","3h"],"offline":["0s","30m"]}}`)
 				storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
 				o := storetest.Order(t, s, shop.Test, "editor", 1)
 				if c.offline {
@@ -221,22 +221,22 @@ func TestWhichOrdersExpire(t *testing.T) {
 		age     time.Duration
 		expired bool
 	}{
-		{"not before its term", nil, false, 55 * time.Second, false},
-		{"after its term", nil, false, 61 * time.Second, true},
+		{"not before its term", nil, false, 55 * time.Minute, false},
+		{"after its term", nil, false, 61 * time.Minute, true},
 		{"long after its term", nil, false, 10000 * time.Hour, true},
-		{"with a payment that was begun", nil, true, 61 * time.Second, true},
-		{"with a payment that waits for the customer", &wantsMore, true, 61 * time.Second, true},
-		{"with a payment that has failed", &fails, true, 61 * time.Second, true},
-		{"not while a payment is processed", &processes, true, 61 * time.Second, false},
-		{"not while a payment is processed, within a week", &processes, true, week + 55*time.Second, false},
-		{"with a payment that is processed for a week more", &processes, true, week + 61*time.Second, true},
+		{"with a payment that was begun", nil, true, 61 * time.Minute, true},
+		{"with a payment that waits for the customer", &wantsMore, true, 61 * time.Minute, true},
+		{"with a payment that has failed", &fails, true, 61 * time.Minute, true},
+		{"not while a payment is processed", &processes, true, 61 * time.Minute, false},
+		{"not while a payment is processed, within a week", &processes, true, week + 55*time.Minute, false},
+		{"with a payment that is processed for a week more", &processes, true, week + 61*time.Minute, true},
 		{"not when it is paid", &succeeds, true, 10000 * time.Hour, false},
 	}
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		for _, c := range cases {
 			t.Run(c.name, func(t *testing.T) {
 				shop := storetest.Merchant(t, s)
-				settings(t, s, shop, `{"delete_unpaid_after":"60s","reminders":{"online":[],"offline":[]}}`)
+				settings(t, s, shop, `{"delete_unpaid_after":"60m","reminders":{"online":[],"offline":[]}}`)
 				storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
 				o := storetest.Order(t, s, shop.Test, "editor", 1)
 				if c.begun {

@@ -152,6 +152,19 @@ func (s *Store) read(ctx context.Context) *gorm.DB {
 	return s.reads.WithContext(ctx)
 }
 
+// snapshot runs fn with a handle that reads one state of the database, for what takes several queries and has to agree with itself: the
+// open transaction if there is one, or else a transaction of the readers' pool.
+func (s *Store) snapshot(ctx context.Context, fn func(*gorm.DB) error) error {
+	if t, ok := ctx.Value(txKey{}).(*tx); ok && t.s == s {
+		return fn(t.WithContext(ctx))
+	}
+	options := &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+	if s.dialect.sqlite {
+		options = nil // its readers' pool cannot write, and a transaction of SQLite is a snapshot
+	}
+	return s.reads.WithContext(ctx).Transaction(fn, options)
+}
+
 // now is this process's clock, cut to the microseconds that both databases keep. It stamps what happened; leases and alarms go
 // by the database's clock.
 func (s *Store) now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }

@@ -150,8 +150,8 @@ func freeAddress() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	address := l.Addr().String()
+	return address, l.Close()
 }
 
 func (p *process) startAt(address string) error {
@@ -182,7 +182,7 @@ func (p *process) startAt(address string) error {
 		return err
 	}
 	client := parsed.Client()
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
