@@ -55,7 +55,7 @@ func Open(t testing.TB, profile string) *models.Store {
 	case "postgres":
 		o.DatabaseURL = newPostgres(t)
 	case "sqlite":
-		o.SQLitePath = filepath.Join(t.TempDir(), "purser.db")
+		o.SQLitePath = newSQLite(t)
 	default:
 		t.Fatalf("storetest: no profile %q", profile)
 	}
@@ -98,13 +98,51 @@ func open(t testing.TB, o models.Options) *models.Store {
 			t.Errorf("close the store: %v", err)
 		}
 	})
-	if o.DatabaseURL == "" {
-		// A copy of the template has the schema already; an embedded database gets it here, and Again finds nothing to do.
-		if _, err := s.Migrate(ctx); err != nil {
-			t.Fatal(err)
-		}
-	}
 	return s
+}
+
+// migratedSQLite is the file of an embedded database with the current schema. Copying it is quicker than migrating each.
+var migratedSQLite = sync.OnceValues(func() (file []byte, err error) {
+	dir, err := os.MkdirTemp("", "purser-template-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "purser.db")
+	if err := migrate(models.Options{SQLitePath: path}); err != nil {
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+// newSQLite makes an embedded database with the current schema and returns its path. It goes with the test.
+func newSQLite(t testing.TB) string {
+	t.Helper()
+	file, err := migratedSQLite()
+	if err != nil {
+		t.Fatalf("make an embedded database: %v", err)
+	}
+	path := filepath.Join(t.TempDir(), "purser.db")
+	if err := os.WriteFile(path, file, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// migrate gives a new database the current schema. Its file is whole once it has returned.
+func migrate(o models.Options) error {
+	keys, err := models.NewKeyring(secret)
+	if err != nil {
+		return err
+	}
+	o.Keys, o.MaxConns = keys, 2
+	ctx := context.Background()
+	s, err := models.Open(ctx, o)
+	if err != nil {
+		return err
+	}
+	_, err = s.Migrate(ctx)
+	return errors.Join(err, s.Close())
 }
 
 // sharedTemplate is a migrated PostgreSQL database that new ones are copied from, which is quicker than migrating each. It lives
@@ -155,17 +193,7 @@ func (m *sharedTemplate) make(address string) error {
 	if _, err := m.admin.Exec("CREATE DATABASE " + m.name); err != nil {
 		return err
 	}
-	keys, err := models.NewKeyring(secret)
-	if err != nil {
-		return err
-	}
-	ctx := context.Background()
-	s, err := models.Open(ctx, models.Options{DatabaseURL: withDatabase(address, m.name), Keys: keys, MaxConns: 2})
-	if err != nil {
-		return err
-	}
-	_, err = s.Migrate(ctx)
-	return errors.Join(err, s.Close())
+	return migrate(models.Options{DatabaseURL: withDatabase(address, m.name)})
 }
 
 func (m *sharedTemplate) drop() {
