@@ -39,14 +39,10 @@ test:
 	@.ci/need postgres redis chromium
 	.ci/with-stores $(gotest) $(ARGS) $(PKG)
 
-# SQLite, translated to Go, shares no memory with our code that a lock of the standard library does not guard; watching it
-# would take most of the run.
-race_flags := -race -gcflags='modernc.org/...=-race=false'
-
 ## test-race: the same with the race detector
 test-race:
 	@.ci/need postgres redis gcc chromium
-	$(race_env) .ci/with-stores $(gotest) $(race_flags) $(ARGS) $(PKG)
+	$(race_env) .ci/with-stores $(gotest) -race $(ARGS) $(PKG)
 
 ## lint: check formatting, vet, staticcheck and the other linters
 lint:
