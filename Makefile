@@ -21,7 +21,7 @@ gotest := go test -count=1 -timeout 40m
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-race lint fmt smoke ci clean
+.PHONY: help run build test test-race lint fmt smoke bench ci clean
 
 help:
 	@awk -F ': +' '/^## / { sub(/^## /, ""); printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -59,6 +59,12 @@ fmt:
 smoke: build
 	@.ci/need curl
 	@.ci/smoke bin/purser
+
+## bench: measure speed beside baselines, with the disk's own pace; ARGS=-quick for a first look
+bench: build
+	@.ci/need postgres redis
+	go build -o bin/bench ./cmd/bench
+	PURSER_TEST_FSYNC=on .ci/with-stores bin/bench -purser bin/purser $(ARGS)
 
 ## ci: all of it, as CI does
 ci: lint test-race smoke
