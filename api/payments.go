@@ -109,11 +109,6 @@ func (s *Server) gatewayOf(ctx context.Context, choice models.PayChoice, sc mode
 	return gateway, nil
 }
 
-// A pageCloser is a gateway with payment pages that stay open until somebody closes them.
-type pageCloser interface {
-	Cancel(ctx context.Context, reference string) (payment.Outcome, error)
-}
-
 // closePages closes the payment pages of the attempts that another is begun in favour of, so that nobody pays twice. Where the customer
 // was faster, that payment is applied, and the order takes no other. A gateway that does not answer holds nobody up: money that comes
 // all the same is recorded as what it is.
@@ -133,7 +128,7 @@ func (s *Server) closePages(ctx context.Context, o *models.OrderView, requestID 
 		if err != nil {
 			continue
 		}
-		if closer, ok := gateway.(pageCloser); ok {
+		if closer, ok := gateway.(payment.Closer); ok {
 			if err := s.closePage(ctx, closer, old); err != nil {
 				return err
 			}
@@ -142,7 +137,7 @@ func (s *Server) closePages(ctx context.Context, o *models.OrderView, requestID 
 	return nil
 }
 
-func (s *Server) closePage(ctx context.Context, closer pageCloser, p *models.Payment) error {
+func (s *Server) closePage(ctx context.Context, closer payment.Closer, p *models.Payment) error {
 	asking, cancel := context.WithTimeout(ctx, chargeTimeout/2)
 	defer cancel()
 	out, err := closer.Cancel(asking, p.Reference)

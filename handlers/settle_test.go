@@ -81,14 +81,13 @@ func TestAPaymentThatIsStillProcessingIsAskedForAgain(t *testing.T) {
 		o, p := b.begin()
 		b.work()
 		b.processing(o, p, time.Now().Add(time.Hour), 100*time.Millisecond)
-		j := b.waiting()
-		b.taskIn(j, asynq.TaskStateRetry)
-		j = b.jobIn(j.ID, models.JobDue)
-		if j.LastError == nil || *j.LastError != "the payment is still being processed" {
-			b.Errorf("the error is %v", j.LastError)
+		first := storetest.Jobs(b, b.store, jobs.KindSettle)
+		j := b.jobIn(first[len(first)-1].ID, models.JobDone) // asked, and answered that it takes longer
+		if j.LastError != nil || j.Attempts != 1 {
+			b.Errorf("the answer is told as the failure %v of attempt %d", j.LastError, j.Attempts)
 		}
-		if pause := time.Until(j.RunAt); pause > 2100*time.Millisecond {
-			b.Errorf("the gateway will be asked again in %v, it said two seconds", pause)
+		if again := b.waiting(); again.RunAt.Sub(*j.FinishedAt) < 2*time.Second {
+			b.Errorf("the gateway is asked again in %v, it said two seconds", again.RunAt.Sub(*j.FinishedAt))
 		}
 		b.ahead.Store(int64(2 * time.Hour))
 		b.delivered(o.ID) // by itself

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-
-	"github.com/purser-dev/purser/jobs"
 )
 
 // NewPayment asks to begin a payment of an order's total.
@@ -60,10 +58,7 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 		}
 		t.note(o, "payment.created", in.Actor, "A payment was begun.", map[string]any{"payment": out.ID, "method": in.Method, "gateway": in.Gateway})
 		// Whatever becomes of this process, somebody asks the gateway how the payment went.
-		t.stage(jobs.KindSettle, Job{
-			Args: JobArgs{Payment: out.ID}, OrderID: &o.ID, MerchantID: &o.MerchantID, RunAt: t.now.Add(settleAfter),
-			Lazy: true, DedupeKey: nullable(out.ID + ":settle"),
-		})
+		t.askLater(out, "begun", settleAfter)
 		columns := map[string]any{"payment_method": in.Method, "method_class": in.Class}
 		if in.Class != o.MethodClass {
 			columns["reminder_stage"] = 0
@@ -79,9 +74,6 @@ func (p *Payment) beingAsked(now time.Time) bool {
 	return p.Status == PaymentPending && p.Reference == "" && now.Sub(p.CreatedAt) < settleAfter
 }
 
-// settleAfter is how long a payment whose gateway was asked may stay pending before a worker asks what became of it.
-const settleAfter = time.Minute
-
 // PaymentResult is what a gateway said of a payment.
 type PaymentResult struct {
 	Status         PaymentStatus
@@ -95,7 +87,7 @@ type PaymentResult struct {
 	// Amount and Currency are what the gateway says it has moved; zero: what was asked for.
 	Amount   int64
 	Currency string
-	// Ask is when to ask the gateway again; zero: it will tell by itself.
+	// Ask is when to ask the gateway again while the status is not final; zero: it will tell by itself.
 	Ask time.Duration
 }
 
@@ -115,14 +107,6 @@ func (s *Store) ApplyPayment(ctx context.Context, paymentID string, r PaymentRes
 		return err
 	})
 	return out, err
-}
-
-// KeepSettled is ApplyPayment as the result of a job.
-func (s *Store) KeepSettled(ctx context.Context, c *Claim, r PaymentResult) error {
-	return s.keep(ctx, c, func(t *tx) error {
-		_, err := t.applyPayment(c.Args.Payment, r, actorWorker)
-		return err
-	})
 }
 
 func (t *tx) applyPayment(id string, r PaymentResult, actor string) (*Payment, error) {
@@ -159,11 +143,8 @@ func (t *tx) applyPayment(id string, r PaymentResult, actor string) (*Payment, e
 		return p, t.paymentSucceeded(o, p, r, actor)
 	case PaymentFailed:
 		return p, t.emitOrder(EventPaymentFailed, p.ID+":failed", o)
-	case PaymentProcessing:
-		if r.Ask > 0 {
-			t.stage(jobs.KindSettle, Job{Args: JobArgs{Payment: p.ID}, OrderID: &o.ID, MerchantID: &o.MerchantID, RunAt: t.now.Add(r.Ask)})
-		}
 	}
+	t.askLater(p, string(r.Status), r.Ask)
 	return p, nil
 }
 
@@ -190,11 +171,6 @@ func (t *tx) moneyAfterAll(o *Order, given *Payment, r PaymentResult, actor stri
 	}
 	t.note(o, "payment.succeeded", actor, "Money arrived for a payment that was "+string(given.Status)+".", map[string]any{"payment": p.ID, "given_up": given.ID})
 	return p, t.paymentSucceeded(o, p, r, actor)
-}
-
-// callOffSettling ends the promise to ask the gateway: it has answered, so nobody needs to ask what became of its answer.
-func (t *tx) callOffSettling(p *Payment) error {
-	return t.Exec(`UPDATE jobs SET state = 'done', finished_at = ? WHERE dedupe_key = ? AND state = 'due'`, t.now, p.ID+":settle").Error
 }
 
 // awaitTransfer records how the customer is to pay by an offline method, and tells by email.
@@ -276,11 +252,13 @@ func (t *tx) movePayment(o *Order, p *Payment, to PaymentStatus, c paymentChange
 	if res.RowsAffected != 1 {
 		return conflict("The payment has changed meanwhile.")
 	}
-	if p.Status == PaymentPending {
-		// It is known what the gateway made of it, or no longer wanted, so nobody needs to ask.
-		if err := t.Exec(`UPDATE jobs SET state = 'done', finished_at = ? WHERE dedupe_key = ? AND state = 'due'`, t.now, p.ID+":settle").Error; err != nil {
-			return err
-		}
+	// It is known what the gateway made of it, so nobody needs to ask what became of its earlier answer.
+	if err := t.callOffSettling(p); err != nil {
+		return err
+	}
+	if to == PaymentCancelled && (p.Status == PaymentRequiresAction || p.Status == PaymentProcessing) && p.MethodID != nil {
+		// The gateway knows nothing of that. Somebody closes its page, or finds out that the customer was faster.
+		t.askLater(p, "close", time.Nanosecond)
 	}
 	p.Status, p.UpdatedAt = to, t.now
 	t.note(o, "payment."+string(to), actor, "The payment is "+string(to)+".", detail)

@@ -51,6 +51,15 @@ type Gateway interface {
 	ParseCallback(header http.Header, body []byte) (Callback, error)
 }
 
+// A Closer is a gateway with payment pages that stay open until somebody closes
+// them.
+type Closer interface {
+	// Cancel closes the page of a charge that was not paid. The outcome says where
+	// the charge stands: failed when the page was still open, and otherwise what the
+	// customer did first.
+	Cancel(ctx context.Context, reference string) (Outcome, error)
+}
+
 var (
 	// ErrReference is wrapped by the error for a reference that the gateway never
 	// handed out.
@@ -156,7 +165,8 @@ type Outcome struct {
 	// Instructions is set when the status is pending and the customer must act.
 	Instructions *Instructions
 	// PollAfter is when asking again makes sense; set when the status is
-	// processing.
+	// processing, and when it is requires_action where Status learns what the
+	// customer did.
 	PollAfter time.Duration
 }
 

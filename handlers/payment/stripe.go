@@ -25,6 +25,9 @@ const (
 	stripePageLife = 23 * time.Hour
 	// stripePageMin is what must be left of it; Stripe wants half an hour.
 	stripePageMin = 35 * time.Minute
+	// stripePageAsk is the pause before asking whether a page was paid: longer than
+	// most customers take, whose payment a callback has told of by then.
+	stripePageAsk = 2 * time.Minute
 	// stripePollAfter is the pause before asking about what takes Stripe days and
 	// ends with a callback.
 	stripePollAfter = time.Hour
@@ -55,7 +58,10 @@ type Stripe struct {
 	now            func() time.Time
 }
 
-var _ Gateway = (*Stripe)(nil)
+var (
+	_ Gateway = (*Stripe)(nil)
+	_ Closer  = (*Stripe)(nil)
+)
 
 // StripeConfig is a merchant's Stripe account. The names of its fields in errors
 // are secret_key, webhook_secrets[0] and api_base.

@@ -128,7 +128,7 @@ func (s stripeSession) outcome() (Outcome, error) {
 		if !isWebURL(s.URL) {
 			return Outcome{}, errors.New("payment: stripe: the answer has no address of the payment page")
 		}
-		o.Status, o.RedirectURL = StatusRequiresAction, s.URL
+		o.Status, o.RedirectURL, o.PollAfter = StatusRequiresAction, s.URL, stripePageAsk
 	case s.Status == string(stripe.CheckoutSessionStatusComplete) && s.failed != "":
 		return o.failed(s.failed), nil
 	case s.Status == string(stripe.CheckoutSessionStatusComplete):

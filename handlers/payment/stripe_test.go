@@ -23,7 +23,7 @@ func TestWhatStripeIsAskedFor(t *testing.T) {
 	charge := w.charge(t)
 	want := payment.Outcome{
 		Status: payment.StatusRequiresAction, Reference: charge.Reference, Amount: 9800, Currency: "EUR",
-		RedirectURL: "https://checkout.stripe.com/c/pay/" + charge.Reference,
+		RedirectURL: "https://checkout.stripe.com/c/pay/" + charge.Reference, PollAfter: 2 * time.Minute,
 	}
 	if charge != want {
 		t.Errorf("got  %+v\nwant %+v", charge, want)
@@ -163,12 +163,12 @@ func TestStripePaymentPageToItsEnd(t *testing.T) {
 	t.Parallel()
 	failed := func(code payment.FailureCode) func(payment.Outcome) payment.Outcome {
 		return func(o payment.Outcome) payment.Outcome {
-			o.Status, o.RedirectURL, o.FailureCode, o.FailureMessage = payment.StatusFailed, "", code, code.Message()
+			o.Status, o.RedirectURL, o.PollAfter, o.FailureCode, o.FailureMessage = payment.StatusFailed, "", 0, code, code.Message()
 			return o
 		}
 	}
 	succeeded := func(o payment.Outcome) payment.Outcome {
-		o.Status, o.RedirectURL = payment.StatusSucceeded, ""
+		o.Status, o.RedirectURL, o.PollAfter = payment.StatusSucceeded, "", 0
 		return o
 	}
 	bounce := func(reason string) func(stripeWorld, string) {

@@ -131,7 +131,7 @@ func wellFormed(t *testing.T, o payment.Outcome, amount int64, currency string) 
 	if is(payment.StatusRequiresAction) != (o.RedirectURL != "") {
 		t.Errorf("%s with redirect %q", o.Status, o.RedirectURL)
 	}
-	if is(payment.StatusProcessing) != (o.PollAfter > 0) {
+	if is(payment.StatusProcessing) && o.PollAfter <= 0 || !is(payment.StatusProcessing, payment.StatusRequiresAction) && o.PollAfter != 0 {
 		t.Errorf("%s with poll after %s", o.Status, o.PollAfter)
 	}
 	if o.Instructions != nil && !is(payment.StatusPending) {

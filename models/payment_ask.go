@@ -1,0 +1,56 @@
+package models
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/purser-dev/purser/jobs"
+)
+
+// Gateways tell by themselves what became of a payment, and what they tell can be lost for good. So somebody always asks, unless the
+// answer has come: this file is the promise to do so.
+
+const (
+	// settleAfter is how long a payment whose gateway was asked may stay pending before a worker asks what became of it.
+	settleAfter = time.Minute
+	// askEvery bounds the pauses between questions, and askFor how long after its beginning a payment is asked about at all. Of a
+	// payment that is open even then only its gateway can know.
+	askEvery, askFor = 6 * time.Hour, 30 * 24 * time.Hour
+	// soon is the longest pause for which the queue keeps the promise itself; the alarm is exact enough for longer ones.
+	soon = 30 * time.Second
+)
+
+// askLater promises to ask a payment's gateway after a pause; none for a pause of zero. One promise is made for each name.
+func (t *tx) askLater(p *Payment, name string, pause time.Duration) {
+	if pause <= 0 || t.now.Sub(p.CreatedAt) > askFor {
+		return
+	}
+	t.stage(jobs.KindSettle, Job{
+		Args: JobArgs{Payment: p.ID}, OrderID: &p.OrderID, MerchantID: &p.MerchantID, RunAt: t.now.Add(pause),
+		Lazy: pause > soon, DedupeKey: nullable(p.ID + ":settle:" + name),
+	})
+}
+
+// callOffSettling ends the promises to ask the gateway: it has answered.
+func (t *tx) callOffSettling(p *Payment) error {
+	// ';' follows on ':'.
+	return t.Exec(`UPDATE jobs SET state = 'done', finished_at = ? WHERE dedupe_key >= ? AND dedupe_key < ? AND state = 'due'`,
+		t.now, p.ID+":settle:", p.ID+":settle;").Error
+}
+
+// KeepSettled is ApplyPayment as the result of a job. While the gateway still works on the payment or waits for the customer, it is asked
+// again: no sooner than it said, and else after as long as the payment has taken so far, so that whoever takes long costs few questions.
+func (s *Store) KeepSettled(ctx context.Context, c *Claim, r PaymentResult) error {
+	return s.keep(ctx, c, func(t *tx) error {
+		p, err := t.applyPayment(c.Args.Payment, r, actorWorker)
+		if err != nil || r.Ask <= 0 {
+			return err
+		}
+		moved := slices.ContainsFunc(t.jobs, func(j Job) bool { return j.Kind == jobs.KindSettle }) // and is asked for by its new status
+		if open := p.Status == r.Status || p.Status == PaymentCancelled; open && !moved {
+			t.askLater(p, c.JobID, max(r.Ask, min(t.now.Sub(p.CreatedAt), askEvery)))
+		}
+		return nil
+	})
+}
