@@ -21,7 +21,7 @@ gotest := go test -count=1 -timeout 40m
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-race lint fmt smoke bench ci clean
+.PHONY: help run build test test-race lint fmt smoke bench chaos ci clean
 
 help:
 	@awk -F ': +' '/^## / { sub(/^## /, ""); printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -65,6 +65,15 @@ bench: build
 	@.ci/need postgres redis
 	go build -o bin/bench ./cmd/bench
 	PURSER_TEST_FSYNC=on .ci/with-stores bin/bench -purser bin/purser $(ARGS)
+
+ORDERS ?= 1000
+SEED ?= 1
+
+## chaos: break an installation in every way while customers buy; ORDERS=10000 SEED=7, and ARGS='-faults 5' goes to it
+chaos: build
+	@.ci/need postgres redis
+	go build -o bin/chaos ./cmd/chaos
+	@exec ./bin/chaos -purser bin/purser -postgres "$$(.ci/find postgres)" -redis "$$(.ci/find redis)" -orders $(ORDERS) -seed $(SEED) $(ARGS)
 
 ## ci: all of it, as CI does
 ci: lint test-race smoke

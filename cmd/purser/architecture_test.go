@@ -29,6 +29,7 @@ type folderRule struct {
 var folderRules = []folderRule{
 	{"cmd/purser", "wires", []string{"api", "handlers", leaves, "scheduler", "jobs", "models"}, "it puts the parts together, so it knows all of them"},
 	{"cmd/bench", "measures", nil, "it sees of purser what customers, merchants and operators see: the program, run as a process"},
+	{"cmd/chaos", "breaks", nil, "it uses Purser as everybody outside does, so that it finds what they would"},
 	{"api", "answers", []string{"models", "jobs", leaves}, "what a request causes is a promise in models, performed by handlers in another process"},
 	{"handlers", "performs", []string{"models", "jobs", leaves}, "what runs a job does not decide when it runs, and answers nobody"},
 	{"scheduler", "decides when", []string{"models", "jobs"}, "it performs nothing, so it needs no way to the outside"},
@@ -61,7 +62,7 @@ var ownerRules = []struct {
 	{"github.com/hibiken/asynqmon", []string{"api"}, "it is mounted behind the operators' session"},
 	{"gorm.io/", []string{"models"}, "transactions, locks and the two dialects are decided in models"},
 	{"database/sql", []string{"models", "models/storetest"}, "SQL is written in models"},
-	{"github.com/jackc/pgx/", []string{"models", "models/storetest", "cmd/bench"}, "SQL is written in models; bench measures beside bare pgx"},
+	{"github.com/jackc/pgx/", []string{"models", "models/storetest", "cmd/bench", "cmd/chaos"}, "SQL is written in models; bench measures beside bare pgx, chaos ends connections"},
 	{"modernc.org/sqlite", []string{"models"}, "SQL is written in models"},
 	{"github.com/pressly/goose/", []string{"models"}, "the schema is migrated by models"},
 	{"github.com/hibiken/asynq", []string{"jobs", "handlers", "scheduler", "api", "cmd/purser"}, "models and the leaves know nothing of the queue"},
@@ -69,7 +70,7 @@ var ownerRules = []struct {
 	{"github.com/alicebob/miniredis/", []string{"cmd/purser", "jobs/redistest"}, "embedded mode is started by cmd"},
 	{"github.com/spf13/", []string{"cmd/purser"}, "commands and settings are read in cmd, and handed on as values"},
 	{"github.com/knadh/koanf/", []string{"cmd/purser"}, "commands and settings are read in cmd, and handed on as values"},
-	{"os/signal", []string{"cmd/purser", "cmd/bench"}, "start and stop are decided in cmd"},
+	{"os/signal", []string{"cmd/purser", "cmd/bench", "cmd/chaos"}, "start and stop are decided in cmd"},
 	{"html/template", []string{"api", "handlers/mail"}, "HTML is made for pages and for emails"},
 	{"net/smtp", nil, "handlers/mail uses go-mail, which speaks current SMTP"},
 	{"github.com/wneessen/go-mail", []string{"handlers/mail"}, "only mail talks to mail servers"},
@@ -89,7 +90,7 @@ var callRules = []struct {
 	{"github.com/hibiken/asynq", "NewPeriodicTaskManager", []string{"scheduler"}, "only scheduler decides when"},
 	{"github.com/hibiken/asynq", "NewClient", []string{"jobs"}, "only jobs enqueues, with the options of its table"},
 	{"github.com/hibiken/asynq", "NewTask", []string{"jobs"}, "only jobs knows what a task carries: ids"},
-	{"os", "Exit", []string{"cmd/purser", "cmd/bench"}, "a library must let its caller clean up"},
+	{"os", "Exit", []string{"cmd/purser", "cmd/bench", "cmd/chaos"}, "a library must let its caller clean up"},
 	{"log", "Fatal", nil, "a library must let its caller clean up"},
 }
 

@@ -1,0 +1,90 @@
+// Command chaos breaks an installation of Purser on purpose, while customers buy, and looks whether anybody outside can tell. It starts
+// a PostgreSQL, a Redis, a mail server and a merchant's server of its own, and the built purser as separate processes; it knows nothing
+// of Purser that a storefront, a merchant and an operator do not know.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// The exit codes.
+const (
+	exitOK     = 0
+	exitBroken = 1 // something happened that must not
+	exitFailed = 2 // the trial could not be held
+)
+
+func run(ctx context.Context, args []string, out, log io.Writer) int {
+	o := options{out: log}
+	f := flag.NewFlagSet("chaos", flag.ContinueOnError)
+	f.SetOutput(log)
+	f.StringVar(&o.purser, "purser", "bin/purser", "the program to break")
+	f.StringVar(&o.postgres, "postgres", "", "the folder of PostgreSQL's programs, as .ci/find postgres prints it")
+	f.StringVar(&o.redis, "redis", "redis-server", "the Redis program")
+	f.IntVar(&o.orders, "orders", 1000, "how many customers come")
+	f.IntVar(&o.faults, "faults", 0, "how many faults happen; 0 is every kind once, with the storms between them")
+	f.Uint64Var(&o.seed, "seed", 1, "decides the customers and the faults")
+	f.BoolVar(&o.short, "short", false, "only quick faults, one upon the other, as in make test")
+	keep := f.Bool("keep", false, "keep the logs, also if all is well")
+	if err := f.Parse(args); err != nil || f.NArg() > 0 || o.orders < 1 || o.faults < 0 {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(log, "chaos: see chaos -help")
+		}
+		return exitFailed
+	}
+	broken, err := hold(ctx, o, out, *keep)
+	switch {
+	case err != nil:
+		fmt.Fprintln(log, "chaos:", err)
+		return exitFailed
+	case broken:
+		return exitBroken
+	}
+	return exitOK
+}
+
+// hold holds a trial, prints its table, and reports whether anything happened that must not.
+func hold(ctx context.Context, o options, out io.Writer, keep bool) (broken bool, err error) {
+	scenes := schedule(o.seed, o.faults)
+	if o.short {
+		scenes = shortSchedule(o.seed)
+	}
+	plans := make([]plan, o.orders)
+	for n := range plans {
+		plans[n] = planOf(o.seed, n)
+	}
+	keys := stock(plans)
+	keys["pool-unit"] += len(scenes) // for the probes
+	t, err := newTrial(ctx, o)
+	t.refused = refuses554(scenes)
+	var report []played
+	var result outcome
+	if err == nil {
+		err = t.openShop(ctx, keys)
+	}
+	if err == nil {
+		report, err = t.perform(ctx, scenes, plans)
+	}
+	if err == nil {
+		result, err = t.check(ctx)
+	}
+	closed := t.close(keep || err != nil)
+	t.print(out, report, result)
+	if err != nil {
+		return false, fmt.Errorf("%w (logs in %s)", errors.Join(err, closed), t.dir)
+	}
+	return len(t.wrongs) > 0, closed
+}
