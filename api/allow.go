@@ -7,35 +7,57 @@ import (
 	"github.com/gofiber/fiber/v2"
 )
 
+// An allowance is how often something may be done by whoever has one key: n times within per, all at once if they like.
+type allowance struct {
+	n   int
+	per time.Duration
+}
+
+// The allowances of strangers, each counted for itself. Many customers can stand behind one address, so those by address only keep
+// machines from wearing us out.
+var (
+	linksOpened = &allowance{600, time.Minute} // by address
+	// codesTried are promotion codes, on links and on the checkout page; fewer than links, because a code is worth guessing.
+	codesTried    = &allowance{200, 10 * time.Minute} // by address
+	checkoutsSent = &allowance{600, time.Minute}      // by address
+	// Orders' pages are found by their tokens. A page that waits for a payment loads itself every three seconds.
+	ordersSought   = &allowance{480, time.Minute}     // by address
+	orderViews     = &allowance{120, time.Minute}     // by order
+	orderFormsSent = &allowance{60, 10 * time.Minute} // by address: payments and refund requests
+	orderSends     = &allowance{30, 10 * time.Minute} // by order
+	receiptsDrawn  = &allowance{20, 10 * time.Minute} // by order
+	linksAsked     = &allowance{20, time.Hour}        // by address: lost licences
+	linksMailed    = &allowance{3, time.Hour}         // by merchant and email address
+)
+
 // allowances count what strangers may do often but not without end: open links, try codes, pay, look up. They are counted within
 // this process, because customers must not wait for Redis, and forgotten with it: they keep one address from wearing us out, and
 // nothing that is secret or owed rests on them.
 type allowances struct {
 	mu   sync.Mutex
-	kind map[string]*attempts
+	used map[*allowance]*attempts
 }
 
-func (a *allowances) of(what string, n int, per time.Duration) *attempts {
+func (a *allowances) of(what *allowance) *attempts {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.kind == nil {
-		a.kind = map[string]*attempts{}
+	if a.used == nil {
+		a.used = map[*allowance]*attempts{}
 	}
-	if a.kind[what] == nil {
-		a.kind[what] = newAttempts(n, per/time.Duration(n), time.Now)
+	if a.used[what] == nil {
+		a.used[what] = newAttempts(what.n, what.per/time.Duration(what.n), time.Now)
 	}
-	return a.kind[what]
+	return a.used[what]
 }
 
-// allow counts one more of what (such as "links") by the address that asks, and refuses it with 429 and Retry-After when there
-// were more than n within per. n may come at once.
-func (s *Server) allow(c *fiber.Ctx, what string, n int, per time.Duration) error {
-	return s.allowKey(what, network(s.clientAddr(c)).String(), n, per)
+// allow counts one more by the address that asks, and refuses it with 429 and Retry-After when the allowance is used up.
+func (s *Server) allow(c *fiber.Ctx, what *allowance) error {
+	return s.allowKey(what, network(s.clientAddr(c)).String())
 }
 
 // allowKey is allow by another key than the address, such as the email that a letter is asked for.
-func (s *Server) allowKey(what, key string, n int, per time.Duration) error {
-	wait := s.allowances.of(what, n, per).take(key)
+func (s *Server) allowKey(what *allowance, key string) error {
+	wait := s.allowances.of(what).take(key)
 	if wait == 0 {
 		return nil
 	}

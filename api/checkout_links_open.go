@@ -6,19 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/purser-dev/purser/models"
-)
-
-// How often one address may open links. Many customers can stand behind one address, so this only keeps machines from wearing us out.
-const (
-	linksOpened, linksPer = 600, time.Minute
-	// Promotion codes are tried here and on the checkout page; fewer than links, because a code is worth guessing.
-	codesTried, codesPer = 200, 10 * time.Minute
 )
 
 // buyProduct opens a checkout link: it puts a product into the visitor's cart and leads to the checkout. A link never breaks: what
@@ -37,7 +29,7 @@ func (s *Server) buySKU(c *fiber.Ctx) error {
 }
 
 func (s *Server) openLink(c *fiber.Ctx, find func() (*models.Merchant, *models.Product, error)) error {
-	if err := s.allow(c, "links", linksOpened, linksPer); err != nil {
+	if err := s.allow(c, linksOpened); err != nil {
 		return err
 	}
 	m, p, err := find()
@@ -71,7 +63,7 @@ func (s *Server) openLink(c *fiber.Ctx, find func() (*models.Merchant, *models.P
 	if err != nil {
 		return err
 	}
-	if query.Get("coupon") != "" && s.allow(c, "codes", codesTried, codesPer) != nil {
+	if query.Get("coupon") != "" && s.allow(c, codesTried) != nil {
 		query.Del("coupon")
 	}
 	guess, shop := likelyCountry(c.Get(fiber.HeaderAcceptLanguage)), s.cameFrom(c)
@@ -100,7 +92,7 @@ func (s *Server) openLink(c *fiber.Ctx, find func() (*models.Merchant, *models.P
 
 // followLink opens a signed link, whose content takes the place of what was in the cart.
 func (s *Server) followLink(c *fiber.Ctx) error {
-	if err := s.allow(c, "links", linksOpened, linksPer); err != nil {
+	if err := s.allow(c, linksOpened); err != nil {
 		return err
 	}
 	s.wordsFor(c, "")

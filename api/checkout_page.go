@@ -17,8 +17,6 @@ import (
 // merchant's pages have, so it opens nothing that was not given.
 const modeParam = "mode"
 
-const checkoutsSent, checkoutsPer = 600, time.Minute
-
 // checkoutPage shows the visitor's cart with everything that is asked before an order.
 func (s *Server) checkoutPage(c *fiber.Ctx) error {
 	d, err := s.desk(c, strings.ToUpper(c.Query("currency")))
@@ -134,7 +132,7 @@ var checkoutNotes = []string{"limits", "codes"}
 
 // submitCheckout does what the pressed button says. Whatever it is, what was typed is kept.
 func (s *Server) submitCheckout(c *fiber.Ctx) error {
-	if err := s.allow(c, "checkouts", checkoutsSent, checkoutsPer); err != nil {
+	if err := s.allow(c, checkoutsSent); err != nil {
 		return err
 	}
 	values, err := s.checkCSRF(c)
@@ -190,7 +188,7 @@ func (s *Server) keepCoupon(c *fiber.Ctx, content *models.CartContent, form *che
 	if action == "uncoupon" || action == "continue" && code != "" && code == form.Refused {
 		code, form.Coupon = "", ""
 	}
-	if code != "" && !strings.EqualFold(code, content.Coupon) && s.allow(c, "codes", codesTried, codesPer) != nil {
+	if code != "" && !strings.EqualFold(code, content.Coupon) && s.allow(c, codesTried) != nil {
 		return false
 	}
 	content.Coupon = code

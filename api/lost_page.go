@@ -3,17 +3,10 @@ package api
 import (
 	"net/mail"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/purser-dev/purser/models"
-)
-
-// How often links may be asked for: by one address of the net, and for one address of email.
-const (
-	linksAsked, linksAskedPer   = 20, time.Hour
-	linksMailed, linksMailedPer = 3, time.Hour
 )
 
 // lostView is the page for customers who have lost their licence, or the way to their order.
@@ -45,7 +38,7 @@ func (s *Server) lostPage(c *fiber.Ctx) error {
 // submitLost has the links mailed to the address, if there are any. The answer is the same whether there are, and when they were asked
 // for too often: who may read it is whoever reads the address's mail.
 func (s *Server) submitLost(c *fiber.Ctx) error {
-	if err := s.allow(c, "links", linksAsked, linksAskedPer); err != nil {
+	if err := s.allow(c, linksAsked); err != nil {
 		return err
 	}
 	form, err := s.checkCSRF(c)
@@ -60,7 +53,7 @@ func (s *Server) submitLost(c *fiber.Ctx) error {
 	if a, err := mail.ParseAddress(email); err != nil || a.Address != email {
 		return s.shopPage(c, fiber.StatusUnprocessableEntity, "lost", sh, lostView{Email: email, Wrong: true})
 	}
-	if s.allowKey("links mailed", m.ID+" "+strings.ToLower(email), linksMailed, linksMailedPer) == nil {
+	if s.allowKey(linksMailed, m.ID+" "+strings.ToLower(email)) == nil {
 		err := s.store.RequestOrderLinks(c.UserContext(), hostedScope(m), email)
 		if models.CodeOf(err) == models.CodeInvalid {
 			return s.shopPage(c, fiber.StatusUnprocessableEntity, "lost", sh, lostView{Email: email, Wrong: true})

@@ -3,17 +3,10 @@ package api
 import (
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/gofiber/fiber/v2"
 
 	"github.com/purser-dev/purser/models"
-)
-
-// What one order's pages, and one address, may be asked for. A page that waits for a payment loads itself every three seconds.
-const (
-	orderViews, orderViewsPer = 120, time.Minute
-	orderSends, orderSendsPer = 30, 10 * time.Minute
 )
 
 // tokenOrder is the order that the address of a page is about, with the shop around the page.
@@ -27,7 +20,7 @@ type tokenOrder struct {
 
 // orderOf loads the order of the address. Wrong, foreign and terminated tokens are not found alike.
 func (s *Server) orderOf(c *fiber.Ctx) (*tokenOrder, error) {
-	if err := s.allow(c, "orders", 4*orderViews, orderViewsPer); err != nil {
+	if err := s.allow(c, ordersSought); err != nil {
 		return nil, err
 	}
 	token := c.Params("token")
@@ -35,7 +28,7 @@ func (s *Server) orderOf(c *fiber.Ctx) (*tokenOrder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.allowKey("order", o.ID, orderViews, orderViewsPer); err != nil {
+	if err := s.allowKey(orderViews, o.ID); err != nil {
 		return nil, err
 	}
 	return &tokenOrder{o, m, models.Scope{MerchantID: m.ID, Test: o.Test}, token, s.orderShop(c, m, o)}, nil
@@ -43,7 +36,7 @@ func (s *Server) orderOf(c *fiber.Ctx) (*tokenOrder, error) {
 
 // sentTo is orderOf for a form: its origin and token are checked, and it is counted by the order and by the address.
 func (s *Server) sentTo(c *fiber.Ctx) (*tokenOrder, url.Values, error) {
-	if err := s.allow(c, "order forms", 2*orderSends, orderSendsPer); err != nil {
+	if err := s.allow(c, orderFormsSent); err != nil {
 		return nil, nil, err
 	}
 	o, err := s.orderOf(c)
@@ -54,7 +47,7 @@ func (s *Server) sentTo(c *fiber.Ctx) (*tokenOrder, url.Values, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	return o, form, s.allowKey("order form", o.ID, orderSends, orderSendsPer)
+	return o, form, s.allowKey(orderSends, o.ID)
 }
 
 // PayLink leads to the payment page. Links within the order's pages are paths, so that the browser stays on the host that it is on.

@@ -11,8 +11,6 @@ import (
 	"github.com/purser-dev/purser/models"
 )
 
-const receiptsAsked, receiptsPer = 20, orderSendsPer
-
 // The fonts of receipts, which have the letters of every language that pages are in.
 var receiptFonts = map[string][]byte{"": mustAsset("DejaVuSans.ttf"), "B": mustAsset("DejaVuSans-Bold.ttf")}
 
@@ -33,7 +31,7 @@ func (s *Server) receiptPDF(c *fiber.Ctx) error {
 	if o.Status != models.OrderPaid {
 		return newProblem(codeNotFound, "")
 	}
-	if err := s.allowKey("receipts", o.ID, receiptsAsked, receiptsPer); err != nil {
+	if err := s.allowKey(receiptsDrawn, o.ID); err != nil {
 		return err
 	}
 	file, err := printReceipt(o)

@@ -34,8 +34,9 @@ func withTryPages(d *door) {
 	try("/try/form", func(c *fiber.Ctx, sh shop) error {
 		return c.SendString(fmt.Sprintf(`name="csrf" value="%s" %s`, shopView{shop: sh, s: d.Server, c: c}.CSRF(), d.visitor(c)))
 	})
+	twice := &allowance{2, time.Minute}
 	try("/try/limit", func(c *fiber.Ctx, sh shop) error {
-		if err := d.allow(c, "try", 2, time.Minute); err != nil {
+		if err := d.allow(c, twice); err != nil {
 			return err
 		}
 		return c.SendString("ok")
@@ -295,17 +296,18 @@ func askJSON(path string) ask { return ask{method: "GET", path: path} }
 func TestAllowancesAreApart(t *testing.T) {
 	t.Parallel()
 	s := &Server{}
-	for i := range 3 {
-		if err := s.allowKey("links", "ada", 3, time.Minute); err != nil {
+	links, codes := &allowance{3, time.Minute}, &allowance{3, time.Minute}
+	for i := range links.n {
+		if err := s.allowKey(links, "ada"); err != nil {
 			t.Fatalf("%d: %v", i, err)
 		}
 	}
-	err := s.allowKey("links", "ada", 3, time.Minute)
+	err := s.allowKey(links, "ada")
 	var p *Problem
 	if !errors.As(err, &p) || p.Status != 429 || p.retryAfter <= 0 || p.retryAfter > 20*time.Second {
 		t.Errorf("%+v", err)
 	}
-	if err := errors.Join(s.allowKey("codes", "ada", 3, time.Minute), s.allowKey("links", "bob", 3, time.Minute)); err != nil {
+	if err := errors.Join(s.allowKey(codes, "ada"), s.allowKey(links, "bob")); err != nil {
 		t.Error(err)
 	}
 }
