@@ -39,11 +39,20 @@ type orderItem struct {
 	Keys []models.LicenseView
 }
 
+// returnedParam marks the address by which a gateway sends the customer back from its page.
+const returnedParam = "returned"
+
 // orderPage shows an order to whoever has its address.
 func (s *Server) orderPage(c *fiber.Ctx) error {
 	o, err := s.orderOf(c)
 	if err != nil {
 		return err
+	}
+	if c.Query(returnedParam) != "" {
+		if err := s.askAfterReturn(requestOf(c).root, o.OrderView); err != nil {
+			return err
+		}
+		return c.Redirect(o.OrderLink(), fiber.StatusSeeOther)
 	}
 	return s.showOrder(c, fiber.StatusOK, o, "", "")
 }

@@ -151,6 +151,35 @@ func (s *Server) closePage(ctx context.Context, closer payment.Closer, p *models
 	return err
 }
 
+// askAfterReturn asks the gateway whose page the customer comes from what became of the payment, because the customer is often faster than
+// its callback. A gateway that does not answer is asked again by a worker.
+func (s *Server) askAfterReturn(ctx context.Context, o *models.OrderView) error {
+	for i := range o.Payments {
+		if o.Status != models.OrderNotPaid || o.Payments[i].Status != models.PaymentRequiresAction {
+			continue
+		}
+		p, err := s.store.Payment(ctx, o.Payments[i].ID)
+		if err != nil {
+			return err
+		}
+		gateway, err := s.gateways.Find(ctx, p.Gateway, textOf(p.MethodID))
+		if err != nil {
+			return nil
+		}
+		asking, cancel := context.WithTimeout(ctx, chargeTimeout/2)
+		out, err := gateway.Status(asking, p.Reference)
+		cancel()
+		if err != nil {
+			s.log.Warn("a gateway does not tell what became of a payment", "payment", p.ID, "error", logged(err))
+			return nil
+		}
+		if _, err := s.settled(ctx, p.ID, out, "gateway:"+p.Gateway); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func textOf(s *string) string {
 	if s == nil {
 		return ""
@@ -167,7 +196,7 @@ func (s *Server) charge(
 	defer cancel()
 	request := payment.ChargeRequest{
 		PaymentID: p.ID, OrderNumber: o.Number, Amount: p.Amount, Currency: p.Currency, CreatedAt: p.CreatedAt, Card: card,
-		ReturnURL: o.OrderURL, CancelURL: o.PaymentURL, CustomerEmail: o.Customer.Email,
+		ReturnURL: o.OrderURL + "?" + returnedParam + "=1", CancelURL: o.PaymentURL, CustomerEmail: o.Customer.Email,
 	}
 	if o.ReturnURL != nil {
 		request.ReturnURL = *o.ReturnURL
