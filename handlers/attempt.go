@@ -129,6 +129,9 @@ func (w *Worker) process(ctx context.Context, task *asynq.Task) (err error) {
 		return nil
 	}
 	start := time.Now()
+	if w.ObserveWait != nil {
+		w.ObserveWait(kind.Name, max(start.Sub(claim.RunAt), 0)) // the clocks of two machines may differ
+	}
 	outcome, err := w.attempt(ctx, claim)
 	w.observe(kind.Name, outcome, time.Since(start))
 	return err

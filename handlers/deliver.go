@@ -35,6 +35,9 @@ func (w *Worker) deliver(ctx context.Context, c *models.Claim) result {
 	}
 	header.Set("Content-Type", "application/json")
 	res := w.Webhooks.Send(ctx, webhook.Request{URL: d.Endpoint.URL, Method: http.MethodPost, Header: header, Body: body, AllowPrivate: d.AllowPrivate})
+	if w.ObserveWebhook != nil {
+		w.ObserveWebhook(webhookOutcome(res))
+	}
 	attempt := models.DeliveryAttempt{
 		DeliveryID: d.Delivery.ID, Attempt: d.Attempt, At: at.Truncate(time.Microsecond), DurationMs: int(res.Duration.Milliseconds()), Response: res.Excerpt,
 	}
@@ -55,4 +58,30 @@ func (w *Worker) deliver(ctx context.Context, c *models.Claim) result {
 	return result{err: cause, fail: func(ctx context.Context, err error) (models.Verdict, error) {
 		return w.Store.FailDelivery(ctx, c, attempt, err)
 	}}
+}
+
+// WebhookOutcomes is everything that ObserveWebhook may be told.
+var WebhookOutcomes = []string{"success", "3xx", "4xx", "5xx", "timeout", "unreachable", "forbidden", "unusable", "cancelled"}
+
+// webhookOutcome puts a result into one of a few classes, so that the number of the metrics' labels is bounded.
+func webhookOutcome(r webhook.Result) string {
+	switch {
+	case r.Success:
+		return "success"
+	case r.StatusCode >= 500:
+		return "5xx"
+	case r.StatusCode >= 400:
+		return "4xx"
+	case r.StatusCode >= 300:
+		return "3xx"
+	case r.Error == webhook.FailTimeout:
+		return "timeout"
+	case r.Error == webhook.FailCancelled:
+		return "cancelled"
+	case r.Error == webhook.FailForbidden:
+		return "forbidden"
+	case r.Error == webhook.FailURL, r.Error == webhook.FailRequest, r.StatusCode != 0:
+		return "unusable" // an address that is none, or an answer that cannot be read
+	}
+	return "unreachable" // DNS, TLS, a connection refused or cut
 }

@@ -41,6 +41,10 @@ type Config struct {
 	Log             *slog.Logger
 	// Observe, if set, is told of every attempt that ended: for the metrics.
 	Observe func(kind string, outcome Outcome, took time.Duration)
+	// ObserveWait, if set, is told how long a job had been due when it was claimed.
+	ObserveWait func(kind string, waited time.Duration)
+	// ObserveWebhook, if set, is told how each sending of a webhook ended: one of WebhookOutcomes.
+	ObserveWebhook func(outcome string)
 }
 
 // Worker performs jobs. Each queue has an asynq.Server of its own, so that a slow class of work never delays another.

@@ -46,6 +46,15 @@ func (d dialect) minusSeconds(column string) string {
 	return "CAST(? AS timestamptz) - " + column + " * interval '1 second'"
 }
 
+// epoch is an SQL expression for a time in seconds since 1970. The type of an aggregate's result is lost on SQLite, so that it could not
+// be read as a time.
+func (d dialect) epoch(expression string) string {
+	if d.sqlite {
+		return "unixepoch(" + expression + ")"
+	}
+	return "EXTRACT(EPOCH FROM " + expression + ")"
+}
+
 // lock is the clause that locks the rows of a SELECT; SQLite's single writer needs none. Nothing here ever changes a key that
 // others refer to, so it is the weaker lock that lets them: FOR UPDATE would make every insert that refers to the row wait (an order's
 // items for the upload of keys to their product, say), and closes cycles of waiting that nobody sees in the code.

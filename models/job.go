@@ -135,6 +135,7 @@ type Claim struct {
 	Args        JobArgs
 	Attempt     int // the fence: 1 for the first claim
 	MaxAttempts int
+	RunAt       time.Time // when this attempt was due
 }
 
 // Claim takes a job for this worker. It returns nil without an error when there is nothing to do: another worker has the job or
@@ -143,10 +144,11 @@ func (s *Store) Claim(ctx context.Context, jobID string, epoch int, kind jobs.Ki
 	var row struct {
 		Attempts, MaxAttempts int
 		Args                  string
+		RunAt                 time.Time
 	}
 	// Any copy may claim once the job is due; the current copy may at any time, which is an operator's "run now".
 	res := s.claims.WithContext(ctx).Raw(`UPDATE jobs SET state = 'running', attempts = attempts + 1, alarms = 0, alarm_at = ?
-		WHERE id = ? AND state = 'due' AND (epoch = ? OR run_at <= ?) RETURNING attempts, max_attempts, args`,
+		WHERE id = ? AND state = 'due' AND (epoch = ? OR run_at <= ?) RETURNING attempts, max_attempts, args, run_at`,
 		s.dialect.after(s, kind.Lease()), jobID, epoch, s.dialect.after(s, 0)).Scan(&row)
 	if res.Error != nil {
 		return nil, res.Error
@@ -154,7 +156,7 @@ func (s *Store) Claim(ctx context.Context, jobID string, epoch int, kind jobs.Ki
 	if row.Attempts == 0 {
 		return nil, nil
 	}
-	c := &Claim{JobID: jobID, Kind: kind, Attempt: row.Attempts, MaxAttempts: row.MaxAttempts}
+	c := &Claim{JobID: jobID, Kind: kind, Attempt: row.Attempts, MaxAttempts: row.MaxAttempts, RunAt: row.RunAt}
 	return c, json.Unmarshal([]byte(row.Args), &c.Args)
 }
 

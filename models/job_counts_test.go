@@ -1,6 +1,8 @@
 package models_test
 
 import (
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -10,7 +12,7 @@ import (
 
 func TestJobCounts(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
-		now := time.Now().UTC()
+		now := time.Now().UTC().Truncate(time.Microsecond)
 		for i, j := range []struct {
 			state string
 			runAt time.Duration
@@ -28,6 +30,15 @@ func TestJobCounts(t *testing.T) {
 		got, err := s.JobCounts(t.Context())
 		if want := (models.JobCounts{Due: 3, Waiting: 2, Running: 1, Dead: 1}); err != nil || got != want {
 			t.Errorf("%+v, %v, want %+v", got, err, want)
+		}
+		groups, err := s.JobGroups(t.Context())
+		slices.SortFunc(groups, func(a, b models.JobGroup) int { return strings.Compare(a.State, b.State) })
+		second := func(runAt time.Duration) time.Time { return now.Add(runAt).Truncate(time.Second) }
+		if want := []models.JobGroup{
+			{"email.send", "dead", 1, second(-time.Minute)}, {"email.send", "due", 3, second(-time.Hour)},
+			{"email.send", "running", 1, second(-time.Minute)}, {"email.send", "waiting", 2, second(time.Hour)},
+		}; err != nil || !slices.Equal(groups, want) {
+			t.Errorf("%+v, %v, want %+v", groups, err, want)
 		}
 	})
 }

@@ -36,12 +36,13 @@ type Store struct {
 	links   string
 	log     *slog.Logger
 	publish func(...jobs.Handover)
+	tell    func(eventType string) // see OnEvent
 	closers []func() error
 }
 
 // Open connects to the database. It neither migrates nor checks the schema: see Migrate and CheckSchema.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{keys: o.Keys, links: strings.TrimRight(o.PublicURL, "/"), log: o.Log, publish: func(...jobs.Handover) {}}
+	s := &Store{keys: o.Keys, links: strings.TrimRight(o.PublicURL, "/"), log: o.Log, publish: func(...jobs.Handover) {}, tell: func(string) {}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -61,6 +62,9 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 // OnCommit names who is handed the promises of every committed transaction: the publisher. It is called before the Store is
 // used, once.
 func (s *Store) OnCommit(publish func(...jobs.Handover)) { s.publish = publish }
+
+// OnEvent names who is told the type of every event once it is committed: the metrics. It is called before the Store is used, once.
+func (s *Store) OnEvent(tell func(eventType string)) { s.tell = tell }
 
 // Close closes every connection.
 func (s *Store) Close() error {
@@ -105,6 +109,7 @@ type tx struct {
 	history    []History
 	endpoints  map[endpointScope][]WebhookEndpoint
 	handovers  []jobs.Handover
+	told       []string // the types of the events that were written
 }
 
 type txKey struct{}
@@ -119,6 +124,7 @@ func (s *Store) write(ctx context.Context, fn func(*tx) error) error {
 		return t.flush()
 	}
 	var staged []jobs.Handover
+	var told []string
 	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
 		t := &tx{DB: db, s: s, now: s.now()}
 		if err := fn(t); err != nil {
@@ -127,13 +133,16 @@ func (s *Store) write(ctx context.Context, fn func(*tx) error) error {
 		if err := t.flush(); err != nil {
 			return err
 		}
-		staged = t.handovers
+		staged, told = t.handovers, t.told
 		return nil
 	})
 	if err != nil {
 		return err
 	}
 	s.publish(staged...)
+	for _, eventType := range told {
+		s.tell(eventType)
+	}
 	return nil
 }
 
@@ -174,6 +183,9 @@ func (t *tx) flush() error {
 	if len(t.events) > 0 {
 		if err := t.Create(&t.events).Error; err != nil {
 			return err
+		}
+		for i := range t.events {
+			t.told = append(t.told, t.events[i].Type)
 		}
 	}
 	if len(t.deliveries) > 0 {

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,26 +31,83 @@ func measurePublisher(r prometheus.Registerer, p *jobs.Publisher) {
 	}
 }
 
-// measureWorker returns the observer of a worker's attempts.
-func measureWorker(r prometheus.Registerer) func(string, handlers.Outcome, time.Duration) {
-	attempts := prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "purser_job_attempts_total", Help: "Attempts at jobs by kind and outcome.",
-	}, []string{"kind", "outcome"})
-	took := prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "purser_job_duration_seconds", Help: "How long attempts took, with the writing of their result.",
-		Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
-	}, []string{"kind"})
-	r.MustRegister(attempts, took)
-	return func(kind string, outcome handlers.Outcome, d time.Duration) {
-		attempts.WithLabelValues(kind, string(outcome)).Inc()
-		if outcome != handlers.OutcomeSkipped {
-			took.WithLabelValues(kind).Observe(d.Seconds())
+// measureEvents counts what happened in this process's transactions: orders created, payments succeeded and so on.
+func measureEvents(r prometheus.Registerer, store *models.Store) {
+	events := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "purser_events_total", Help: "Events that this process has committed, by type; those of merchants' own are custom.",
+	}, []string{"type"})
+	r.MustRegister(events)
+	for _, name := range append([]string{customEvents}, models.EventTypes...) {
+		events.WithLabelValues(name)
+	}
+	store.OnEvent(func(name string) {
+		if !slices.Contains(models.EventTypes, name) {
+			name = customEvents // a merchant may name them as it likes, and as many
 		}
+		events.WithLabelValues(name).Inc()
+	})
+}
+
+const customEvents = "custom"
+
+// outcomes is every way in which an attempt may end.
+var outcomes = []handlers.Outcome{
+	handlers.OutcomeKept, handlers.OutcomeFailed, handlers.OutcomeDead, handlers.OutcomeGivenBack, handlers.OutcomeSkipped,
+	handlers.OutcomeFenced, handlers.OutcomeUnwritten,
+}
+
+// workerMetrics are the observers of a worker. All their series exist from the start, so that the first failure is an increase.
+type workerMetrics struct {
+	attempts, webhooks *prometheus.CounterVec
+	took, waited       *prometheus.HistogramVec
+}
+
+func measureWorker(r prometheus.Registerer) *workerMetrics {
+	m := &workerMetrics{
+		attempts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "purser_job_attempts_total", Help: "Attempts at jobs by kind and outcome.",
+		}, []string{"kind", "outcome"}),
+		webhooks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "purser_webhook_attempts_total", Help: "Webhooks sent, by what came of it.",
+		}, []string{"outcome"}),
+		took: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "purser_job_duration_seconds", Help: "How long attempts took, with the writing of their result.",
+			Buckets: []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30},
+		}, []string{"kind"}),
+		waited: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "purser_job_wait_seconds", Help: "How long jobs had been due when an attempt at them began.",
+			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300},
+		}, []string{"kind"}),
+	}
+	r.MustRegister(m.attempts, m.webhooks, m.took, m.waited)
+	for _, k := range jobs.Kinds {
+		for _, o := range outcomes {
+			m.attempts.WithLabelValues(k.Name, string(o))
+		}
+		m.took.WithLabelValues(k.Name)
+		m.waited.WithLabelValues(k.Name)
+	}
+	for _, o := range handlers.WebhookOutcomes {
+		m.webhooks.WithLabelValues(o)
+	}
+	return m
+}
+
+func (m *workerMetrics) attempt(kind string, outcome handlers.Outcome, d time.Duration) {
+	m.attempts.WithLabelValues(kind, string(outcome)).Inc()
+	if outcome != handlers.OutcomeSkipped {
+		m.took.WithLabelValues(kind).Observe(d.Seconds())
 	}
 }
 
+func (m *workerMetrics) wait(kind string, d time.Duration) {
+	m.waited.WithLabelValues(kind).Observe(d.Seconds())
+}
+
+func (m *workerMetrics) webhook(outcome string) { m.webhooks.WithLabelValues(outcome).Inc() }
+
 // measureScheduler tells of the relay, and of the promises that only the database knows.
-func measureScheduler(r prometheus.Registerer, s *scheduler.Scheduler, store *models.Store) {
+func measureScheduler(r prometheus.Registerer, s *scheduler.Scheduler, store *models.Store, log *slog.Logger) {
 	r.MustRegister(
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "purser_relayed_jobs_total", Help: "Jobs that the relay has handed over again after their alarm went off.",
@@ -56,26 +115,93 @@ func measureScheduler(r prometheus.Registerer, s *scheduler.Scheduler, store *mo
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "purser_relay_last_round_age_seconds", Help: "Time since the relay last completed a round.",
 		}, func() float64 { return s.SinceRound().Seconds() }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "purser_dead_jobs", Help: "Jobs that wait for an operator.",
-		}, func() float64 {
-			return ask(func(ctx context.Context) (float64, error) { n, err := store.DeadJobs(ctx); return float64(n), err })
-		}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "purser_oldest_alarm_seconds", Help: "How long the alarm that has waited longest is overdue.",
-		}, func() float64 {
-			return ask(func(ctx context.Context) (float64, error) { d, err := store.OldestAlarm(ctx); return d.Seconds(), err })
-		}),
+		&promises{
+			store: store, log: log,
+			jobs: prometheus.NewDesc("purser_jobs", "Promises in the database that are not finished, or dead, by kind and state.",
+				[]string{"kind", "state"}, nil),
+			due: prometheus.NewDesc("purser_oldest_due_job_seconds", "How long the job of a kind has been due that has been due for longest.",
+				[]string{"kind"}, nil),
+			alarm: prometheus.NewDesc("purser_oldest_alarm_seconds", "How long the alarm that has waited longest is overdue.", nil, nil),
+		},
 	)
 }
 
-// ask bounds a question to the database at a scrape; -1 says that it did not answer.
-func ask(question func(context.Context) (float64, error)) float64 {
-	ctx, cancel := context.WithTimeout(context.Background(), probeTimeout)
+// promiseTimeout bounds what one scrape asks the database; Prometheus waits for ten seconds by default.
+const promiseTimeout = 5 * time.Second
+
+// promises asks the database at every scrape. While it does not answer there are no numbers, because none of them would be true:
+// purser_check_up says why.
+type promises struct {
+	store            *models.Store
+	log              *slog.Logger
+	jobs, due, alarm *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (p *promises) Describe(out chan<- *prometheus.Desc) {
+	out <- p.jobs
+	out <- p.due
+	out <- p.alarm
+}
+
+// Collect implements prometheus.Collector. Every kind has its numbers, also while they are zero, so that an alert on one of them can tell
+// zero from unknown.
+func (p *promises) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), promiseTimeout)
 	defer cancel()
-	v, err := question(ctx)
-	if err != nil {
-		return -1
+	groups, err := p.store.JobGroups(ctx)
+	var overdue time.Duration
+	if err == nil {
+		overdue, err = p.store.OldestAlarm(ctx)
 	}
-	return v
+	if err != nil {
+		p.log.Debug("the promises could not be measured", "err", models.ErrorText(err))
+		return
+	}
+	type group struct{ kind, state string }
+	count := map[group]int64{}
+	due := map[string]time.Duration{}
+	for _, k := range jobs.Kinds {
+		for _, state := range []string{"due", "waiting", "running", "dead"} {
+			count[group{k.Name, state}] = 0
+		}
+		due[k.Name] = 0
+	}
+	for _, g := range groups {
+		count[group{g.Kind, g.State}] = g.Count
+		if g.State == "due" {
+			due[g.Kind] = max(time.Since(g.Oldest), 0)
+		}
+	}
+	for g, n := range count {
+		out <- prometheus.MustNewConstMetric(p.jobs, prometheus.GaugeValue, float64(n), g.kind, g.state)
+	}
+	for kind, age := range due {
+		out <- prometheus.MustNewConstMetric(p.due, prometheus.GaugeValue, age.Seconds(), kind)
+	}
+	out <- prometheus.MustNewConstMetric(p.alarm, prometheus.GaugeValue, overdue.Seconds())
+}
+
+// measureHealth tells how each check of /readyz stands, probed at every scrape.
+func measureHealth(r prometheus.Registerer, h *health) {
+	r.MustRegister(&healthMetrics{h, prometheus.NewDesc("purser_check_up", "1 if the check of /readyz is fine.", []string{"check"}, nil)})
+}
+
+type healthMetrics struct {
+	health *health
+	up     *prometheus.Desc
+}
+
+// Describe implements prometheus.Collector.
+func (m *healthMetrics) Describe(out chan<- *prometheus.Desc) { out <- m.up }
+
+// Collect implements prometheus.Collector.
+func (m *healthMetrics) Collect(out chan<- prometheus.Metric) {
+	for _, c := range m.health.readiness(context.Background()).Checks {
+		up := 0.0
+		if c.State == stateOK {
+			up = 1
+		}
+		out <- prometheus.MustNewConstMetric(m.up, prometheus.GaugeValue, up, c.Name)
+	}
 }

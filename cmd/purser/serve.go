@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
@@ -170,6 +171,8 @@ func (pr *process) storePart() part {
 			if err != nil {
 				return errors.Join(err, pr.store.Close())
 			}
+			measureEvents(pr.metrics, pr.store)
+			pr.metrics.MustRegister(collectors.NewDBStatsCollector(pr.store.SQL(), "purser"))
 			return nil
 		},
 		stop: func(context.Context) error { return pr.store.Close() },
@@ -230,6 +233,7 @@ func (pr *process) opsPart() part {
 				// The API takes orders while Redis is away, so it stays ready then.
 				check{"redis", pr.roles&roleAPI == 0, func(ctx context.Context) error { return pr.client.Ping(ctx).Err() }},
 			)
+			measureHealth(pr.metrics, pr.health)
 			listener, err := listenOps(ctx, pr.OpsListen, pr.log)
 			if err != nil {
 				return err
@@ -281,6 +285,7 @@ func (pr *process) workerPart() part {
 			if sender, err = pr.mailSender(); err != nil {
 				return err
 			}
+			metrics := measureWorker(pr.metrics)
 			queues := map[jobs.Queue]int{}
 			for _, q := range pr.Queues {
 				queues[jobs.Queue(q.Name)] = q.Weight
@@ -288,7 +293,7 @@ func (pr *process) workerPart() part {
 			worker, err = handlers.NewWorker(handlers.Config{
 				Store: pr.store, Redis: pr.redis, Concurrency: pr.WorkerConcurrency, Queues: queues, Mail: sender, MailFrom: pr.MailFrom.Address,
 				Webhooks: pr.webhooks, Gateways: pr.gateways, PublicURL: pr.PublicURL, ShutdownTimeout: pr.ShutdownTimeout, Log: pr.log,
-				Observe: measureWorker(pr.metrics),
+				Observe: metrics.attempt, ObserveWait: metrics.wait, ObserveWebhook: metrics.webhook,
 			})
 			if err != nil {
 				return err
@@ -323,7 +328,7 @@ func (pr *process) schedulerPart() part {
 		name: "scheduler",
 		start: func(context.Context, func(error)) error {
 			s = scheduler.New(scheduler.Config{Store: pr.store, Redis: pr.redis, Log: pr.log})
-			measureScheduler(pr.metrics, s, pr.store)
+			measureScheduler(pr.metrics, s, pr.store, pr.log)
 			return s.Start()
 		},
 		stop: func(context.Context) error { s.Shutdown(); return nil },
