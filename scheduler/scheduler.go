@@ -34,7 +34,7 @@ type Scheduler struct {
 	stop      context.CancelFunc
 	running   sync.WaitGroup
 	relayed   atomic.Int64
-	lastRound atomic.Int64 // Unix milliseconds of the relay's last complete round
+	lastRound atomic.Int64 // Unix milliseconds of the relay's last complete round, or of its start
 }
 
 const shutdownPatience = 2 * time.Second
@@ -51,6 +51,7 @@ func New(c Config) *Scheduler {
 func (s *Scheduler) Start() error {
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
+	s.lastRound.Store(time.Now().UnixMilli())
 	s.running.Go(func() { s.relay(ctx) })
 	s.running.Go(func() { jobs.KeepQueuesRegistered(ctx, s.client) })
 	if err := s.startPeriodic(); err != nil {
@@ -81,7 +82,7 @@ func (s *Scheduler) Shutdown() {
 // Relayed counts the promises that the relay has handed over again, for the metrics.
 func (s *Scheduler) Relayed() int64 { return s.relayed.Load() }
 
-// SinceRound is how long ago the relay last completed a round, for the metrics and readiness; zero before the first.
+// SinceRound is how long ago the relay last completed a round, or has tried to since its start, for the metrics.
 func (s *Scheduler) SinceRound() time.Duration {
 	at := s.lastRound.Load()
 	if at == 0 {

@@ -126,6 +126,7 @@ delivers them and tells the merchant. Settings come from flags, then the environ
 		p.jobsCommand(),
 		p.licenseCommand(),
 		p.doctorCommand(),
+		p.readyCommand(),
 		p.settingsCommand(),
 		p.versionCommand(),
 	)

@@ -11,6 +11,8 @@ const (
 	roleScheduler
 	// roleTool is a command that opens the stores, does one thing and ends.
 	roleTool
+	// roleProbe asks a role that runs on this machine, and opens nothing itself.
+	roleProbe
 
 	// roleRun is every long-running role in one process.
 	roleRun = roleAPI | roleWorker | roleScheduler
@@ -143,7 +145,7 @@ func settingsTable(checkQueue func(name string) error) []setting {
 		},
 		{
 			name: "PURSER_OPS_LISTEN", value: "127.0.0.1:9090",
-			kind: "host:port", roles: roleRun,
+			kind: "host:port", roles: roleRun | roleProbe,
 			want:  "host:port, such as 127.0.0.1:9090 or :9090",
 			help:  "address of /healthz, /readyz and /metrics; the next free port when taken",
 			parse: func(s *Settings, v string) error { s.OpsListen = v; return checkHostPort(v) },
