@@ -49,14 +49,14 @@ test-race:
 
 ## lint: check formatting, vet, staticcheck and the other linters
 lint:
-	@.ci/need shellcheck
+	@.ci/need shellcheck promtool $(if $(filter Linux,$(shell uname)),systemd-analyze)
 	@.ci/lint
 
 ## fmt: format Go and shell, and apply what go fix proposes
 fmt:
 	go fix ./...
 	"$$(go env GOROOT)/bin/gofmt" -s -w .
-	go tool -modfile=.ci/tools/go.mod shfmt -w .ci
+	go tool -modfile=.ci/tools/go.mod shfmt -w .ci deployments
 
 ## smoke: start the built program and take one order through it
 smoke: build

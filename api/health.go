@@ -43,7 +43,7 @@ func (s *Server) readyz(c *fiber.Ctx) error {
 		out.Checks = append(out.Checks, state)
 	}
 	probe("database", true, s.store.Ping)
-	probe("schema", true, s.store.CheckSchema)
+	probe("schema", true, s.store.SchemaServes)
 	if s.redis != nil {
 		probe("redis", false, func(ctx context.Context) error { return s.redis.Ping(ctx).Err() })
 	}

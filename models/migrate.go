@@ -94,13 +94,9 @@ var ErrSchema = errors.New("the database schema is not up to date; run: purser m
 
 // CheckSchema returns ErrSchema if a version is missing, or was applied by a newer program.
 func (s *Store) CheckSchema(ctx context.Context) error {
-	m, err := s.migrator()
+	current, target, err := s.schemaVersions(ctx)
 	if err != nil {
 		return err
-	}
-	current, target, err := m.GetVersions(ctx)
-	if err != nil {
-		return fmt.Errorf("the database schema cannot be read: %w", err)
 	}
 	if current < target {
 		return ErrSchema
@@ -109,6 +105,29 @@ func (s *Store) CheckSchema(ctx context.Context) error {
 		return fmt.Errorf("the database schema has version %d, which is newer than this program's %d; run a newer purser", current, target)
 	}
 	return nil
+}
+
+// SchemaServes returns ErrSchema if a version is missing. Unlike CheckSchema, which decides whether a program may start, it lets a newer
+// schema pass: while a new version is rolled out the schema comes first, and the processes that still run serve on it until they are
+// replaced. So a migration must leave the program before it working; what that one needs goes with the version after.
+func (s *Store) SchemaServes(ctx context.Context) error {
+	current, target, err := s.schemaVersions(ctx)
+	if err == nil && current < target {
+		err = ErrSchema
+	}
+	return err
+}
+
+// schemaVersions are those of the database and of this program.
+func (s *Store) schemaVersions(ctx context.Context) (current, target int64, err error) {
+	m, err := s.migrator()
+	if err != nil {
+		return 0, 0, err
+	}
+	if current, target, err = m.GetVersions(ctx); err != nil {
+		return 0, 0, fmt.Errorf("the database schema cannot be read: %w", err)
+	}
+	return current, target, nil
 }
 
 // ErrSecretKey means that the secret key is not the one that the database was made with.

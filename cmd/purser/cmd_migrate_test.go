@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -148,4 +149,27 @@ func TestWrongSecretKeyIsRefused(t *testing.T) {
 		s.env = append(s.env, "PURSER_SECRET_KEY="+right)
 		s.does(t, "doctor")
 	})
+}
+
+// TestARunningRoleServesOnANewerSchema: while a version is rolled out, its migration comes before its processes.
+func TestARunningRoleServesOnANewerSchema(t *testing.T) {
+	t.Parallel()
+	s, _ := productionSite(t)
+	api := s.start(t, []string{"api"})
+	readyz := []string{api.serving(t) + "/readyz", "http://" + api.logged(t, "started")["ops_address"] + "/readyz"}
+	answers := func(want int) {
+		t.Helper()
+		for _, address := range readyz {
+			if code, body := get(t, address); code != want {
+				t.Errorf("%s: %d, want %d: %s", address, code, want, body)
+			}
+		}
+	}
+	store := s.store(t)
+	answers(http.StatusOK)
+	storetest.Exec(t, store, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (99999, true)`)
+	answers(http.StatusOK)
+	storetest.Exec(t, store, `DELETE FROM goose_db_version WHERE version_id > 1`)
+	answers(http.StatusServiceUnavailable)
+	api.stop(t)
 }

@@ -229,7 +229,7 @@ func (pr *process) opsPart() part {
 		start: func(ctx context.Context, fail func(error)) error {
 			pr.health = newHealth(pr.log,
 				check{"database", true, pr.store.Ping},
-				check{"schema", true, pr.store.CheckSchema},
+				check{"schema", true, pr.store.SchemaServes},
 				// The API takes orders while Redis is away, so it stays ready then.
 				check{"redis", pr.roles&roleAPI == 0, func(ctx context.Context) error { return pr.client.Ping(ctx).Err() }},
 			)
