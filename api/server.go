@@ -153,10 +153,14 @@ func (s *Server) Serve(ln net.Listener) error {
 	return s.app.Listener(&drainingListener{Listener: ln})
 }
 
+// Drain makes /readyz answer 503, so that load balancers turn away, and ends each connection with its next answer. Requests are still
+// taken, on new connections too.
+func (s *Server) Drain() { s.draining.Store(true) }
+
 // Shutdown stops taking requests and waits for those that were taken. When ctx ends first, their contexts are cancelled, so
 // that they roll back, and ctx's error is returned.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.draining.Store(true)
+	s.Drain()
 	defer s.cut()
 	if s.app.Server().GetOpenConnectionsCount() > 0 {
 		select {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -82,7 +83,7 @@ func TestAlertsAndDashboardKnowTheMetrics(t *testing.T) {
 		for _, name := range metricName.FindAllString(scrape, -1) {
 			served[name] = true
 		}
-		if strings.Contains(scrape, "purser_check_up{check=\"database\"} 1") != true {
+		if !strings.Contains(scrape, `purser_check_up{check="database"} 1`) {
 			t.Errorf("%s does not measure its database", role)
 		}
 		p.stop(t)
@@ -171,7 +172,7 @@ func TestDocumentedCommandsExist(t *testing.T) {
 				t.Errorf("%s: purser %s: %v", path, line, err)
 				continue
 			}
-			if err := cmd.ParseFlags(rest); err != nil && err != pflag.ErrHelp {
+			if err := cmd.ParseFlags(rest); err != nil && !errors.Is(err, pflag.ErrHelp) {
 				t.Errorf("%s: purser %s: %v", path, line, err)
 			}
 			if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {

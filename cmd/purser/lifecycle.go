@@ -31,7 +31,10 @@ type lifecycle struct {
 	// started is called once everything serves; draining once, before anything stops. Both may be nil.
 	started, draining func()
 	drainTimeout      time.Duration
-	log               *slog.Logger
+	// lameDuck is how long everything goes on between draining and the stop, so that those who ask whether the process is ready have
+	// turned away by then. A process that failed, or has not come to serve, does not wait.
+	lameDuck time.Duration
+	log      *slog.Logger
 }
 
 // run serves until ctx ends, which is no error, or a part fails. Whatever happens, everything that was started has been stopped when it returns.
@@ -63,6 +66,12 @@ func (l *lifecycle) run(ctx context.Context) error {
 	}
 	if l.draining != nil {
 		l.draining()
+	}
+	if err == nil && l.lameDuck > 0 && len(roles) == len(l.roles) {
+		select {
+		case <-time.After(l.lameDuck):
+		case err = <-failed:
+		}
 	}
 	return errors.Join(err, l.stop(context.WithoutCancel(ctx), foundations, roles))
 }

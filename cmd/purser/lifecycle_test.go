@@ -108,6 +108,7 @@ func TestLifecycleFailureStopsEverything(t *testing.T) {
 		return nil
 	}, stop: func(context.Context) error { return errors.New("was dead already") }}
 	l := d.lifecycle([]part{d.part("store")}, []part{failing})
+	l.lameDuck = time.Hour // is for those who serve
 	err := l.run(context.Background())
 	if err == nil || err.Error() != "listener died\nstop api: was dead already" {
 		t.Errorf("got %v", err)

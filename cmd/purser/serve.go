@@ -46,6 +46,7 @@ type process struct {
 	gateways  map[string]payment.Gateway // that need no merchant's configuration, by name
 	listener  net.Listener
 	ops       *opsServer
+	api       *api.Server
 	seeded    *demoSeed
 }
 
@@ -60,6 +61,9 @@ func (p *Program) serve(cmd *cobra.Command, roles role, demo bool) error {
 	}
 	pr := &process{Settings: s, program: p, roles: roles, demo: demo, log: log, metrics: newMetrics(p.Version)}
 	l := &lifecycle{drainTimeout: s.ShutdownTimeout, log: log, started: pr.announce, draining: pr.drain}
+	if roles&roleAPI != 0 {
+		l.lameDuck = s.DrainDelay
+	}
 	if s.EmbeddedDatabase() {
 		l.foundations = append(l.foundations, pr.dataDirPart())
 	}
@@ -99,6 +103,9 @@ func (pr *process) announce() {
 func (pr *process) drain() {
 	if pr.health != nil {
 		pr.health.drain()
+	}
+	if pr.api != nil {
+		pr.api.Drain()
 	}
 }
 
@@ -246,12 +253,11 @@ func (pr *process) opsPart() part {
 }
 
 func (pr *process) apiPart() part {
-	var server *api.Server
 	served := make(chan struct{})
 	return part{
 		name: "api",
 		start: func(_ context.Context, fail func(error)) (err error) {
-			server, err = api.New(api.Config{
+			pr.api, err = api.New(api.Config{
 				Store: pr.store, Redis: pr.redis, Gateways: pr.gateways, Webhooks: pr.webhooks, PublicURL: pr.PublicURL,
 				Version: pr.program.Version.Version, TrustedProxies: pr.TrustedProxies, Demo: pr.demo, Mailbox: !pr.SMTPURL.IsSet(),
 				DemoSecret: func(ctx context.Context) (string, error) { return pr.seeded.webhookSecret(ctx, pr.store) },
@@ -262,14 +268,14 @@ func (pr *process) apiPart() part {
 			}
 			go func() {
 				defer close(served)
-				if err := server.Serve(pr.listener); err != nil {
+				if err := pr.api.Serve(pr.listener); err != nil {
 					fail(fmt.Errorf("api: %w", err))
 				}
 			}()
 			return nil
 		},
 		stop: func(ctx context.Context) error {
-			err := server.Shutdown(ctx)
+			err := pr.api.Shutdown(ctx)
 			<-served
 			return err
 		},

@@ -157,6 +157,13 @@ func settingsTable(checkQueue func(name string) error) []setting {
 			help:  "how long requests and jobs may finish after SIGTERM",
 			parse: parseShutdownTimeout,
 		},
+		{
+			name: "PURSER_DRAIN_DELAY", value: "0s",
+			kind: "duration", roles: roleAPI,
+			want:  "a duration such as 10s, or 0s",
+			help:  "how long the API goes on serving after SIGTERM while /readyz answers 503, so that load balancers turn away first",
+			parse: parseDrainDelay,
+		},
 	}
 }
 

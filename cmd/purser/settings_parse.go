@@ -263,3 +263,12 @@ func parseShutdownTimeout(s *Settings, v string) error {
 	s.ShutdownTimeout = timeout
 	return nil
 }
+
+func parseDrainDelay(s *Settings, v string) error {
+	delay, err := time.ParseDuration(v)
+	if err != nil || delay < 0 {
+		return errShape
+	}
+	s.DrainDelay = delay
+	return nil
+}

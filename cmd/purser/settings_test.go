@@ -163,6 +163,7 @@ func TestSettingsAccept(t *testing.T) {
 		{"LOG_FORMAT", "text", func(s Settings) any { return s.LogFormat }, "text"},
 		{"OPS_LISTEN", "0.0.0.0:9090", func(s Settings) any { return s.OpsListen }, "0.0.0.0:9090"},
 		{"SHUTDOWN_TIMEOUT", "1m30s", func(s Settings) any { return s.ShutdownTimeout }, 90 * time.Second},
+		{"DRAIN_DELAY", "10s", func(s Settings) any { return s.DrainDelay }, 10 * time.Second},
 	} {
 		t.Run(tt.name+"="+tt.value, func(t *testing.T) {
 			t.Parallel()

@@ -40,6 +40,8 @@ type Settings struct {
 	OpsListen string
 	// ShutdownTimeout bounds how long requests and jobs may finish.
 	ShutdownTimeout time.Duration
+	// DrainDelay comes before it, in processes with an API.
+	DrainDelay time.Duration
 
 	// Warnings are for the log once there is one; they hold names and no values.
 	Warnings []string
