@@ -44,6 +44,7 @@ var sections = []section{
 	{name: "footprint", run: measureFootprint},
 	{name: "pages", run: measurePages},
 	{name: "orders", run: measureOrders},
+	{name: "journey", run: measureJourney},
 }
 
 // bench is one run.

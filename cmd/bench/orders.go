@@ -119,14 +119,30 @@ func measureOrders(ctx context.Context, b *bench) (err error) {
 	if _, err := crowd(ctx, clients, time.Second, order); err != nil { // warm up
 		return err
 	}
+	var ours cpu
+	var made int64
 	got, base, err := b.alternate(
-		func(d time.Duration) (float64, error) { return crowd(ctx, clients, d, order) },
+		func(d time.Duration) (float64, error) {
+			before, err := i.cpu(ctx)
+			if err != nil {
+				return 0, err
+			}
+			first := customers.Load()
+			rate, err := crowd(ctx, clients, d, order)
+			if err != nil {
+				return 0, err
+			}
+			after, err := i.cpu(ctx)
+			ours, made = ours.plus(after.minus(before)), made+customers.Load()-first
+			return rate, err
+		},
 		func(d time.Duration) (float64, error) {
 			return crowd(ctx, clients, d, func(ctx context.Context) error { return twin.insert(ctx, pool) })
 		})
 	if err != nil {
 		return err
 	}
+	b.table.add(row{what: "processor time of one order's creation: purser + PostgreSQL + Redis", measured: ours.since(cpu{}, float64(made))})
 	b.table.add(row{
 		what: "orders created over HTTP, 32 clients; baseline: the same rows by pgx, a statement each", measured: perSecond(got, "orders"),
 		baseline: perSecond(base, "orders"), ratio: ratio(got, base), target: "≥ 0.50 ×", met: got >= base/2,

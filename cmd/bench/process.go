@@ -54,7 +54,7 @@ func (i *installation) start(ctx context.Context, role string, args ...string) (
 	started := make(chan struct{})
 	go func() {
 		defer close(p.done)
-		defer log.Close()
+		defer func() { _ = log.Close() }()
 		p.follow(bufio.NewReaderSize(lines, 64<<10), log, began, started)
 		p.err = p.cmd.Wait()
 	}()
