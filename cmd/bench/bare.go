@@ -31,7 +31,7 @@ func bareTasks(ctx context.Context, redisURL string, lasting time.Duration) (flo
 		defer server.Shutdown()
 	}
 	client := asynq.NewClient(opt)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	var next atomic.Int64
 	if _, err := crowd(ctx, 16, lasting, func(ctx context.Context) error {
 		n := next.Add(1)
@@ -55,7 +55,7 @@ func bareHops(ctx context.Context, redisURL string, times int) ([]time.Duration,
 		return nil, err
 	}
 	client := asynq.NewClient(opt)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	arrived := make(chan struct{}, 1)
 	var failed error
 	var once sync.Once

@@ -38,7 +38,7 @@ func (i *installation) cpu(ctx context.Context) (c cpu, err error) {
 		return c, err
 	}
 	client := redis.NewClient(opt)
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	info, err := client.InfoMap(ctx, "server").Result()
 	if err != nil {
 		return c, err
@@ -105,8 +105,12 @@ func processorTime(pid int) (used time.Duration, parent int, err error) {
 	return used, parent, nil
 }
 
-func (c cpu) minus(d cpu) cpu { return cpu{c.purser - d.purser, c.database - d.database, c.redis - d.redis} }
-func (c cpu) plus(d cpu) cpu  { return cpu{c.purser + d.purser, c.database + d.database, c.redis + d.redis} }
+func (c cpu) minus(d cpu) cpu {
+	return cpu{c.purser - d.purser, c.database - d.database, c.redis - d.redis}
+}
+func (c cpu) plus(d cpu) cpu {
+	return cpu{c.purser + d.purser, c.database + d.database, c.redis + d.redis}
+}
 
 // since prints what was used for each of n, since an earlier reading.
 func (c cpu) since(before cpu, n float64) string {

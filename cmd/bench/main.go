@@ -45,6 +45,8 @@ var sections = []section{
 	{name: "pages", run: measurePages},
 	{name: "orders", run: measureOrders},
 	{name: "journey", run: measureJourney},
+	{name: "webhooks", run: measureWebhooks},
+	{name: "isolation", run: measureIsolation},
 }
 
 // bench is one run.

@@ -14,6 +14,7 @@ import (
 
 // receiver is a merchant's server: it answers every webhook with 204 and tells of it.
 type receiver struct {
+	address  string
 	url      string
 	server   *fasthttp.Server
 	received atomic.Int64
@@ -25,7 +26,7 @@ func receive(told func(body []byte)) (*receiver, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &receiver{url: "http://" + ln.Addr().String() + "/hooks"}
+	r := &receiver{address: ln.Addr().String(), url: "http://" + ln.Addr().String() + "/hooks"}
 	r.server = &fasthttp.Server{Handler: func(c *fasthttp.RequestCtx) {
 		r.received.Add(1)
 		if told != nil {
@@ -108,7 +109,7 @@ func (m *mailServer) close() { _ = m.ln.Close() }
 
 // serve speaks as much SMTP as a client needs.
 func (m *mailServer) serve(c net.Conn) {
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	in := bufio.NewReaderSize(c, 32<<10)
 	say := func(line string) bool {
 		_, err := io.WriteString(c, line+"\r\n")
