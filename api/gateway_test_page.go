@@ -1,8 +1,11 @@
 package api
 
 import (
+	"context"
+	"net/http"
 	"net/url"
 	"regexp"
+	"time"
 
 	"github.com/gofiber/fiber/v2"
 
@@ -14,7 +17,34 @@ import (
 // testGateway is a gateway for test orders only, whose confirmation page is ours.
 type testGateway interface {
 	payment.Gateway
-	Answer(reference string, confirmed bool) (payment.Outcome, error)
+	Answer(reference string, choice payment.TestChoice) (payment.Outcome, error)
+	Callback(outcome payment.Outcome) (http.Header, []byte, error)
+}
+
+// testOutcome is what one button of the test gateway's page makes of a payment.
+type testOutcome struct {
+	answer payment.TestChoice // at once
+	told   []testTold         // by callbacks afterwards, in this order
+}
+
+type testTold struct {
+	answer payment.TestChoice
+	after  time.Duration
+}
+
+// callbackDelay is how long the page's delayed callback takes.
+const callbackDelay = 5 * time.Second
+
+// testOutcomes are the buttons by their values.
+var testOutcomes = map[string]testOutcome{
+	"succeed": {payment.ChoiceConfirm, nil},
+	"fail":    {payment.ChoiceRefuse, nil},
+	"decline": {payment.ChoiceDecline, nil},
+	"delayed": {payment.ChoiceLater, []testTold{{payment.ChoiceConfirm, callbackDelay}}},
+	// The same callback three times.
+	"duplicate": {payment.ChoiceLater, []testTold{{payment.ChoiceConfirm, 0}, {payment.ChoiceConfirm, 0}, {payment.ChoiceConfirm, 0}}},
+	// The end of the payment before a failure that preceded it.
+	"out_of_order": {payment.ChoiceLater, []testTold{{payment.ChoiceConfirm, 0}, {payment.ChoiceDecline, time.Second}}},
 }
 
 const actorCustomer = "customer"
@@ -24,7 +54,7 @@ type testGatewayView struct {
 	Amount, Number, Product string
 	Status                  models.PaymentStatus
 	Failure                 string
-	ReturnURL               string
+	ReturnURL, OrderLink    string
 	Waiting                 bool
 }
 
@@ -50,20 +80,16 @@ func (s *Server) answerTestGateway(c *fiber.Ctx) error {
 	if err != nil {
 		return newProblem(codeMalformed, "")
 	}
-	outcome := form.Get("outcome")
-	if outcome != "succeed" && outcome != "fail" {
-		return invalid("outcome", "must be succeed or fail")
+	outcome, ok := testOutcomes[form.Get("outcome")]
+	if !ok {
+		return invalid("outcome", "must be one of the page's buttons")
 	}
 	if p.Status == models.PaymentRequiresAction {
 		gateway, ok := s.Gateways[p.Gateway].(testGateway)
 		if !ok {
 			return newProblem(codeNotFound, "")
 		}
-		out, err := gateway.Answer(p.Reference, outcome == "succeed")
-		if err != nil {
-			return err
-		}
-		if _, err = s.settled(c.UserContext(), p.ID, out, actorCustomer); err != nil {
+		if err := s.answerTest(c.UserContext(), gateway, p, outcome); err != nil {
 			return err
 		}
 	}
@@ -71,6 +97,62 @@ func (s *Server) answerTestGateway(c *fiber.Ctx) error {
 		return c.Redirect(*o.ReturnURL, fiber.StatusSeeOther)
 	}
 	return c.Redirect(c.Path(), fiber.StatusSeeOther)
+}
+
+// answerTest does what a button says: the answer and what the gateway tells afterwards are one transaction, because nobody else knows it.
+func (s *Server) answerTest(ctx context.Context, gateway testGateway, p *models.Payment, outcome testOutcome) error {
+	return s.store.Transaction(ctx, func(ctx context.Context) error {
+		out, err := gateway.Answer(p.Reference, outcome.answer)
+		if err != nil {
+			return err
+		}
+		out.PollAfter = 0
+		now, err := s.store.ApplyPayment(ctx, p.ID, paymentResult(out), actorCustomer)
+		if err != nil || now.Status != models.PaymentStatus(out.Status) { // somebody else was faster
+			return err
+		}
+		for _, told := range outcome.told {
+			if out, err = gateway.Answer(p.Reference, told.answer); err != nil {
+				return err
+			}
+			if err := s.tellTest(ctx, gateway, p, out, told.after); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// chargedTest records the test gateway's answer to a charge. One that succeeds later does so by a callback.
+func (s *Server) chargedTest(ctx context.Context, gateway testGateway, p *models.Payment, out payment.Outcome, actor string) (*models.Payment, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closingTimeout)
+	defer cancel()
+	out.RedirectURL = "" // the page is ours, and found by the payment's token
+	later := out.PollAfter
+	out.PollAfter = 0
+	err := s.store.Transaction(ctx, func(ctx context.Context) (err error) {
+		if p, err = s.store.ApplyPayment(ctx, p.ID, paymentResult(out), actor); err != nil || p.Status != models.PaymentProcessing {
+			return err
+		}
+		out.Status = payment.StatusSucceeded
+		return s.tellTest(ctx, gateway, p, out, later)
+	})
+	return p, err
+}
+
+// tellTest is a callback of the test gateway, as it would come to its address: signed, checked and put into the inbox.
+func (s *Server) tellTest(ctx context.Context, gateway testGateway, p *models.Payment, out payment.Outcome, after time.Duration) error {
+	header, body, err := gateway.Callback(out)
+	if err != nil {
+		return err
+	}
+	cb, err := gateway.ParseCallback(header, body)
+	if err != nil {
+		return err
+	}
+	return s.store.RecordCallback(ctx, models.Scope{MerchantID: p.MerchantID, Test: true}, models.NewCallback{
+		Gateway: gateway.Name(), EventID: cb.ID, PaymentID: cb.PaymentID, Outcome: paymentResult(cb.Outcome), After: after,
+	})
 }
 
 func (s *Server) testPayment(c *fiber.Ctx) (*models.Payment, *models.OrderView, error) {
@@ -87,6 +169,7 @@ func (s *Server) testPayment(c *fiber.Ctx) (*models.Payment, *models.OrderView, 
 func (s *Server) showTestPayment(c *fiber.Ctx, p *models.Payment, o *models.OrderView) error {
 	v := testGatewayView{
 		Amount: mail.FormatMoney(p.Amount, p.Currency), Number: o.Number, Status: p.Status, Waiting: p.Status == models.PaymentRequiresAction,
+		OrderLink: s.local(o.OrderURL),
 	}
 	if len(o.Items) > 0 {
 		v.Product = o.Items[0].Name
@@ -101,7 +184,11 @@ func (s *Server) showTestPayment(c *fiber.Ctx, p *models.Payment, o *models.Orde
 			c.Set(fiber.HeaderContentSecurityPolicy, pagePolicy+"; form-action 'self' "+origin)
 		}
 	}
-	return s.show(c, fiber.StatusOK, "gateway_test", view{Title: "Test payment", Brand: "Test gateway", Width: "narrow", Data: v})
+	page := view{Title: "Test payment", Brand: "Test gateway", Width: "narrow", Data: v}
+	if p.Status == models.PaymentProcessing {
+		page.Refresh = confirmRefresh
+	}
+	return s.show(c, fiber.StatusOK, "gateway_test", page)
 }
 
 var plainHost = regexp.MustCompile(`^[A-Za-z0-9.:\[\]-]+$`)

@@ -5,9 +5,12 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/purser-dev/purser/jobs"
 	"github.com/purser-dev/purser/models"
 	"github.com/purser-dev/purser/models/storetest"
 )
@@ -103,6 +106,79 @@ func TestAnswersOfTheTestGateway(t *testing.T) {
 					t.Errorf("afterwards the page says\n%s", page)
 				}
 			}
+		}
+	})
+}
+
+// What the page's other buttons do comes by callbacks, which wait in the inbox like those of any gateway.
+func TestTestGatewayTellsByCallbacks(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		for outcome, want := range map[string]struct {
+			callbacks     int
+			before, after models.PaymentStatus
+			order         models.OrderStatus
+			events        string
+		}{
+			"decline":      {0, models.PaymentFailed, models.PaymentFailed, models.OrderNotPaid, "payment.failed"},
+			"delayed":      {1, models.PaymentProcessing, models.PaymentSucceeded, models.OrderPaid, "payment.succeeded"},
+			"duplicate":    {1, models.PaymentProcessing, models.PaymentSucceeded, models.OrderPaid, "payment.succeeded"},
+			"out_of_order": {2, models.PaymentProcessing, models.PaymentSucceeded, models.OrderPaid, "payment.succeeded"},
+		} {
+			t.Run(outcome, func(t *testing.T) {
+				d := newDoor(t, s)
+				order, path, p := d.waiting(t, func(b map[string]any) { delete(b, "return_url") })
+				d.press(t, path, outcome).leadsTo(t, path)
+				d.press(t, path, "fail").leadsTo(t, path) // too late
+				page := d.knock(t, ask{method: get, path: path, header: map[string]string{"Accept": "text/html"}}).ok(t, 200).lacks(t, "<button")
+				if got := d.orderNow(t, order); got.Status != models.OrderNotPaid || got.Payments[0].Status != want.before {
+					t.Errorf("at once the order is %s, its payment %s", got.Status, got.Payments[0].Status)
+				}
+				if want.callbacks > 0 {
+					page.has(t, "In progress", `http-equiv="refresh"`)
+				}
+				var promised []models.Job
+				for _, j := range storetest.Jobs(t, s, jobs.KindCallback) {
+					if j.State == models.JobDue && *j.OrderID == order {
+						promised = append(promised, j)
+						if late := j.RunAt.Sub(j.CreatedAt); outcome == "delayed" && late != callbackDelay {
+							t.Errorf("the callback comes after %v", late)
+						}
+					}
+				}
+				if n := storetest.Count(t, s, "SELECT COUNT(*) FROM gateway_callbacks WHERE payment_id = $1", p.ID); n != want.callbacks || len(promised) != n {
+					t.Errorf("%d callbacks and %d promises, want %d", n, len(promised), want.callbacks)
+				}
+				slices.SortFunc(promised, func(a, b models.Job) int { return a.RunAt.Compare(b.RunAt) })
+				for _, j := range promised {
+					d.applyOne(t, j)
+				}
+				got := d.orderNow(t, order)
+				if got.Status != want.order || len(got.Payments) != 1 || got.Payments[0].Status != want.after || d.events(t, order) != want.events {
+					t.Errorf("the order is %s, its payments %+v, events %q", got.Status, got.Payments, d.events(t, order))
+				}
+				d.knock(t, ask{method: get, path: path}).ok(t, 200).has(t, `href="`+pathOf(got.OrderURL)+`"`)
+			})
+		}
+	})
+}
+
+// The card that is delayed succeeds by a callback, which comes two seconds later.
+func TestDelayedCardIsToldOfByACallback(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		o := d.order(t)
+		var p models.PaymentView
+		d.pay(t, o.ID, cardBody("4000000000000077")).ok(t, 201).into(t, &p)
+		promised := storetest.Jobs(t, s, jobs.KindCallback)
+		if p.Status != models.PaymentProcessing || len(promised) != 1 {
+			t.Fatalf("the payment is %s, with %d callbacks", p.Status, len(promised))
+		}
+		if late := promised[0].RunAt.Sub(promised[0].CreatedAt); late <= 0 || late > 2*time.Second {
+			t.Errorf("the callback comes after %v", late)
+		}
+		d.apply(t)
+		if got := d.orderNow(t, o.ID); got.Status != models.OrderPaid || d.events(t, o.ID) != "payment.succeeded" {
+			t.Errorf("the order is %s, events %s", got.Status, d.events(t, o.ID))
 		}
 	})
 }

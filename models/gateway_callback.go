@@ -30,6 +30,8 @@ type GatewayCallback struct {
 type NewCallback struct {
 	Gateway, EventID, PaymentID string
 	Outcome                     PaymentResult
+	// After is how long it is left in the inbox; zero for every gateway that can send a callback later by itself.
+	After time.Duration
 }
 
 // RecordCallback puts a callback into the inbox, with the promise to apply it. One that is there already is left as it is, without
@@ -47,7 +49,7 @@ func (s *Store) RecordCallback(ctx context.Context, sc Scope, in NewCallback) er
 		if res.Error != nil || res.RowsAffected == 0 {
 			return res.Error
 		}
-		j := Job{Args: JobArgs{Callback: cb.ID}, MerchantID: &cb.MerchantID}
+		j := Job{Args: JobArgs{Callback: cb.ID}, MerchantID: &cb.MerchantID, RunAt: t.now.Add(in.After)}
 		if p, err := cb.payment(t.DB); err == nil {
 			j.OrderID = &p.OrderID
 		} else if CodeOf(err) != CodeNotFound {

@@ -35,7 +35,7 @@ func TestCallbackTellsTheOutcome(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refused, err := gateway.Answer(confirm.Reference, false)
+	refused, err := gateway.Answer(confirm.Reference, ChoiceRefuse)
 	if err != nil {
 		t.Fatal(err)
 	}

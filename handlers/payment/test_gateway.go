@@ -109,10 +109,23 @@ func (g *Test) Status(ctx context.Context, reference string) (Outcome, error) {
 	return g.outcome(r), nil
 }
 
-// Answer is what the confirmation page does with a charge that requires action:
-// it succeeds, or fails with [AuthenticationFailed]. The error wraps
-// [ErrReference] for any other charge.
-func (g *Test) Answer(reference string, confirmed bool) (Outcome, error) {
+// TestChoice is what is chosen on the confirmation page.
+type TestChoice string
+
+const (
+	// ChoiceConfirm: the charge succeeds.
+	ChoiceConfirm TestChoice = "confirm"
+	// ChoiceRefuse: it fails with [AuthenticationFailed].
+	ChoiceRefuse TestChoice = "refuse"
+	// ChoiceDecline: it fails with [CardDeclined].
+	ChoiceDecline TestChoice = "decline"
+	// ChoiceLater: it is processing, until a callback tells its end.
+	ChoiceLater TestChoice = "later"
+)
+
+// Answer is what the confirmation page does with a charge that requires action.
+// The error wraps [ErrReference] for any other charge.
+func (g *Test) Answer(reference string, choice TestChoice) (Outcome, error) {
 	r, err := parseTestReference(reference)
 	if err != nil {
 		return Outcome{}, err
@@ -120,10 +133,17 @@ func (g *Test) Answer(reference string, confirmed bool) (Outcome, error) {
 	if r.kind != kindConfirm {
 		return Outcome{}, fmt.Errorf("payment: test gateway: %w: the charge does not wait for an answer", ErrReference)
 	}
-	if confirmed {
+	switch choice {
+	case ChoiceConfirm:
 		return r.succeeded(), nil
+	case ChoiceRefuse:
+		return r.failed(AuthenticationFailed), nil
+	case ChoiceDecline:
+		return r.failed(CardDeclined), nil
+	case ChoiceLater:
+		return r.processing(testDelay), nil
 	}
-	return r.failed(AuthenticationFailed), nil
+	return Outcome{}, fmt.Errorf("payment: test gateway: there is no choice %q", choice)
 }
 
 // Refund succeeds at once for a charge that succeeded or waited for the

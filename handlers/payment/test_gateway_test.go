@@ -123,19 +123,30 @@ func TestAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Outcome{Status: StatusSucceeded, Reference: charge.Reference, Amount: 9800, Currency: "EUR"}
-	if got, err := gateway.Answer(charge.Reference, true); err != nil || got != want {
+	if got, err := gateway.Answer(charge.Reference, ChoiceConfirm); err != nil || got != want {
 		t.Errorf("confirmed: %+v, %v", got, err)
 	}
 	want.Status, want.FailureCode, want.FailureMessage = StatusFailed, AuthenticationFailed, AuthenticationFailed.Message()
-	if got, err := gateway.Answer(charge.Reference, false); err != nil || got != want {
+	if got, err := gateway.Answer(charge.Reference, ChoiceRefuse); err != nil || got != want {
 		t.Errorf("refused: %+v, %v", got, err)
+	}
+	want.FailureCode, want.FailureMessage = CardDeclined, CardDeclined.Message()
+	if got, err := gateway.Answer(charge.Reference, ChoiceDecline); err != nil || got != want {
+		t.Errorf("declined: %+v, %v", got, err)
+	}
+	want = Outcome{Status: StatusProcessing, Reference: charge.Reference, Amount: 9800, Currency: "EUR", PollAfter: 2 * time.Second}
+	if got, err := gateway.Answer(charge.Reference, ChoiceLater); err != nil || got != want {
+		t.Errorf("later: %+v, %v", got, err)
+	}
+	if got, err := gateway.Answer(charge.Reference, "perhaps"); err == nil || got != (Outcome{}) {
+		t.Errorf("another choice: %+v, %v", got, err)
 	}
 	declined, err := gateway.Charge(context.Background(), chargeWith("4000000000000002"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, reference := range []string{declined.Reference, "", "pi_1"} {
-		if got, err := gateway.Answer(reference, true); !errors.Is(err, ErrReference) || got != (Outcome{}) {
+		if got, err := gateway.Answer(reference, ChoiceConfirm); !errors.Is(err, ErrReference) || got != (Outcome{}) {
 			t.Errorf("a confirmation makes %q %+v, %v", reference, got, err)
 		}
 	}
