@@ -149,8 +149,10 @@ func (s *Store) CancelJob(ctx context.Context, id, actor string) error {
 		if err := t.Where("id = ?", id).Take(&found).Error; err != nil {
 			return orNotFound(err, "job")
 		}
+		var o *Order
 		if found.OrderID != nil {
-			if _, err := t.lockOrder(*found.OrderID); err != nil {
+			var err error
+			if o, err = t.lockOrder(*found.OrderID); err != nil {
 				return err
 			}
 		}
@@ -177,6 +179,9 @@ func (s *Store) CancelJob(ctx context.Context, id, actor string) error {
 			if err != nil {
 				return err
 			}
+		}
+		if o != nil {
+			t.note(o, "job.cancelled", actor, "A job was cancelled.", map[string]any{"job": j.ID, "job_kind": j.Kind})
 		}
 		r := reason
 		return t.Exec(`UPDATE jobs SET state = 'cancelled', finished_at = ?, last_error = COALESCE(last_error, ?) WHERE id = ?`, t.now, r, j.ID).Error

@@ -28,6 +28,7 @@ type timeline struct {
 	s       *Store
 	db      *gorm.DB
 	order   string
+	actors  map[int64]string // who caused what the history tells, by its time in microseconds
 	entries []TimelineEntry
 }
 
@@ -42,7 +43,7 @@ func (s *Store) Timeline(ctx context.Context, sc Scope, orderID string) ([]Timel
 	if err := db.Select("id").Where("id = ? AND merchant_id = ? AND test = ?", orderID, sc.MerchantID, sc.Test).Take(&found).Error; err != nil {
 		return nil, orNotFound(err, "order")
 	}
-	l := timeline{s: s, db: db, order: orderID, entries: []TimelineEntry{}}
+	l := timeline{s: s, db: db, order: orderID, actors: map[int64]string{}, entries: []TimelineEntry{}}
 	for _, collect := range []func() error{l.history, l.licenses, l.emails, l.events, l.jobs} {
 		if err := collect(); err != nil {
 			return nil, err
@@ -57,6 +58,14 @@ func (l *timeline) add(at time.Time, kind, actor, summary string, detail map[str
 	l.entries = append(l.entries, TimelineEntry{at, kind, actor, summary, detail})
 }
 
+// by returns who caused what was written at a time: whoever the history names for the same transaction, or else a worker.
+func (l *timeline) by(at time.Time) string {
+	if actor, ok := l.actors[at.UnixMicro()]; ok {
+		return actor
+	}
+	return actorWorker
+}
+
 // rows loads the latest rows of the order, oldest first.
 func rows[T any](l *timeline, key string) ([]T, error) {
 	var out []T
@@ -68,6 +77,7 @@ func rows[T any](l *timeline, key string) ([]T, error) {
 func (l *timeline) history() error {
 	found, err := rows[History](l, "id")
 	for _, h := range found {
+		l.actors[h.At.UnixMicro()] = h.Actor
 		l.add(h.At, h.Kind, h.Actor, h.Summary, h.Detail)
 	}
 	return err
@@ -85,9 +95,9 @@ func (l *timeline) licenses() error {
 			return err
 		}
 		detail := map[string]any{"license": c.ID, "item": c.ItemID, "unit": c.Unit, "license_method": c.Method, "key": mask(key)}
-		l.add(c.CreatedAt, "license.issued", actorWorker, "A licence was saved on the order.", detail)
+		l.add(c.CreatedAt, "license.issued", l.by(c.CreatedAt), "A licence was saved on the order.", detail)
 		if c.RevokedAt != nil {
-			l.add(*c.RevokedAt, "license.revoked", actorWorker, "The licence was revoked.", detail)
+			l.add(*c.RevokedAt, "license.revoked", l.by(*c.RevokedAt), "The licence was revoked.", detail)
 		}
 	}
 	return nil
@@ -101,7 +111,7 @@ func (l *timeline) emails() error {
 		if e.ItemID != nil {
 			detail["item"] = *e.ItemID
 		}
-		l.add(e.CreatedAt, "email.queued", actorWorker, "An email is to be sent.", detail)
+		l.add(e.CreatedAt, "email.queued", l.by(e.CreatedAt), "An email is to be sent.", detail)
 		if e.Status == EmailSkipped && e.FinishedAt != nil {
 			l.add(*e.FinishedAt, "email.skipped", actorWorker, "An email was no longer wanted and was not sent.", detail)
 		}
@@ -119,7 +129,7 @@ func (l *timeline) events() error {
 	ids, kind := make([]string, len(found)), make(map[string]string, len(found))
 	for i, e := range found {
 		ids[i], kind[e.ID] = e.ID, e.Type
-		l.add(e.CreatedAt, "event.emitted", actorWorker, "The event "+e.Type+" was recorded.", map[string]any{"event": e.ID, "event_type": e.Type})
+		l.add(e.CreatedAt, "event.emitted", l.by(e.CreatedAt), "The event "+e.Type+" was recorded.", map[string]any{"event": e.ID, "event_type": e.Type})
 	}
 	var sent []Delivery
 	if err := l.db.Where("event_id IN ?", ids).Order("id DESC").Limit(timelineBound).Find(&sent).Error; err != nil {
@@ -146,7 +156,7 @@ func (l *timeline) deliveries(sent []Delivery, eventType map[string]string) erro
 		if d.FinishedAt == nil || d.Status == DeliverySucceeded {
 			continue // the attempt that succeeded says it
 		}
-		l.add(*d.FinishedAt, "webhook."+string(d.Status), actorWorker, "The delivery of "+eventType[d.EventID]+" is "+string(d.Status)+".", detail[d.ID])
+		l.add(*d.FinishedAt, "webhook."+string(d.Status), l.by(*d.FinishedAt), "The delivery of "+eventType[d.EventID]+" is "+string(d.Status)+".", detail[d.ID])
 	}
 	return nil
 }
@@ -165,7 +175,7 @@ func (l *timeline) attempt(a DeliveryAttempt, delivery map[string]any) {
 	l.add(a.At, kind, actorWorker, fmt.Sprintf("%s, attempt %d, %s.", delivery["event_type"], a.Attempt, outcome), detail)
 }
 
-// jobs adds the jobs that failed at least once, and those that somebody has ended.
+// jobs adds the jobs that failed at least once.
 func (l *timeline) jobs() error {
 	found, err := rows[Job](l, "id")
 	for i := range found {
@@ -177,8 +187,7 @@ func (l *timeline) jobs() error {
 		switch {
 		case j.State == JobDead:
 			l.add(*j.FinishedAt, "job.dead", actorWorker, "The job "+j.Kind+" failed for good.", detail)
-		case j.State == JobCancelled:
-			l.add(*j.FinishedAt, "job.cancelled", actorWorker, "The job "+j.Kind+" was cancelled.", detail)
+		case j.State == JobCancelled: // the history has who did it, or the delivery that its endpoint is gone
 		case j.State == JobDone && j.Attempts > 1: // what had gone wrong is no longer kept
 			l.add(*j.FinishedAt, "job.recovered", actorWorker, fmt.Sprintf("The job %s succeeded at attempt %d.", j.Kind, j.Attempts), detail)
 		case j.LastError != nil:

@@ -44,8 +44,8 @@ func TestTimeline(t *testing.T) {
 			t.Fatal(err)
 		}
 		entries := ok(s.Timeline(t.Context(), shop.Test, o.ID))(t)
-		if !has(entries, "job.retrying") {
-			t.Errorf("a job that is due again does not show: %v", kinds(entries))
+		if !has(entries, "job.retrying") || !has(entries, "job.dead") {
+			t.Errorf("a job that is due again or a dead one does not show: %v", kinds(entries))
 		}
 		if err := s.RetryJob(t.Context(), fulfil.ID, "operator:acc_1"); err != nil {
 			t.Fatal(err)
@@ -54,11 +54,14 @@ func TestTimeline(t *testing.T) {
 			t.Fatal(err)
 		}
 		send(t, s)
+		if err := s.CancelJob(t.Context(), deliver.ID, "operator:acc_2"); err != nil {
+			t.Fatal(err)
+		}
 
 		entries = ok(s.Timeline(t.Context(), shop.Test, o.ID))(t)
 		for _, kind := range []string{
 			"order.created", "payment.created", "payment.succeeded", "order.paid", "event.emitted", "email.queued", "email.sent", "license.issued", "item.delivered",
-			"order.delivered", "webhook.attempt_failed", "webhook.failed", "job.dead", "job.recovered", "job.retried",
+			"order.delivered", "webhook.attempt_failed", "webhook.failed", "job.cancelled", "job.recovered", "job.retried",
 		} {
 			if !has(entries, kind) {
 				t.Errorf("%s does not show: %v", kind, kinds(entries))
@@ -73,6 +76,13 @@ func TestTimeline(t *testing.T) {
 		for _, e := range entries {
 			if e.At.IsZero() || e.Kind == "" || e.Actor == "" || e.Summary == "" {
 				t.Errorf("incomplete: %+v", e)
+			}
+		}
+		for kind, want := range map[string]string{
+			"order.created": "test", "email.queued": "test", "event.emitted": "test", "license.issued": "worker", "job.retried": "operator:acc_1", "job.cancelled": "operator:acc_2",
+		} {
+			if i := slices.IndexFunc(entries, func(e models.TimelineEntry) bool { return e.Kind == kind }); entries[i].Actor != want {
+				t.Errorf("the first %s is by %s, want %s", kind, entries[i].Actor, want)
 			}
 		}
 		text := toJSON(t, entries)
