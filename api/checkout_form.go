@@ -99,7 +99,7 @@ func (f *checkoutForm) wrong(needsCountry bool) []wrongField {
 		case "vat_number":
 			add(c.Type == business && !plausibleVAT(c), "vat_number", "vat_number")
 		case "country":
-			add(needsCountry && c.Country == "" || c.Country != "" && !isCountry(c.Country), "country", "country")
+			add(needsCountry && c.Country == "" || c.Country != "" && !models.IsCountry(c.Country), "country", "country")
 			continue
 		}
 		add(utf8.RuneCountInString(*field.of(c)) > field.most, field.name, "long")
@@ -141,7 +141,7 @@ func (f *checkoutForm) customer() models.Customer {
 func (f *checkoutForm) keep(content *models.CartContent) {
 	country := content.Customer.Country
 	content.Customer = f.Customer
-	if c := &content.Customer; c.Country != "" && !isCountry(c.Country) {
+	if c := &content.Customer; c.Country != "" && !models.IsCountry(c.Country) {
 		c.Country = country
 	}
 	for _, field := range customerFields {

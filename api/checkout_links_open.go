@@ -238,7 +238,7 @@ func fromLink(content *models.CartContent, query url.Values) {
 		if f.name == "country" {
 			v = strings.ToUpper(v)
 		}
-		wrong := f.name == "country" && !isCountry(v) || f.name == "type" && v != individual && v != business ||
+		wrong := f.name == "country" && !models.IsCountry(v) || f.name == "type" && v != individual && v != business ||
 			f.name == "email" && !plausibleEmail(v)
 		if v != "" && !wrong && utf8.RuneCountInString(v) <= f.most {
 			*f.of(&content.Customer) = v

@@ -227,6 +227,7 @@ func TestBadOrders(t *testing.T) {
 			"type":                     {customer("type", "robot"), "customer.type"},
 			"country by name":          {customer("country", "England"), "customer.country"},
 			"country in digits":        {customer("country", "44"), "customer.country"},
+			"country that is none":     {customer("country", "XX"), "customer.country"},
 			"long name":                {customer("first_name", long(101)), "customer.first_name"},
 			"name with a bell":         {customer("last_name", "By\aron"), "customer.last_name"},
 			"unknown customer field":   {customer("nickname", "A"), "customer.nickname"},

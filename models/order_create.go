@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"net/mail"
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
@@ -47,8 +46,6 @@ const (
 	maxMetadataKey   = 40
 	maxMetadataValue = 500
 )
-
-var countryCode = regexp.MustCompile(`^[A-Z]{2}$`)
 
 // CreateOrder records a checkout request: the order, its items, the order.created event and everything that follows from it, in
 // one transaction. An order whose total is zero is paid at once.
@@ -121,7 +118,7 @@ func (in *NewOrder) check(bad *invalids) {
 	if !validEmail(in.Customer.Email) {
 		bad.add("customer.email", "must be an email address")
 	}
-	if in.Customer.Country != "" && !countryCode.MatchString(in.Customer.Country) {
+	if in.Customer.Country != "" && !IsCountry(in.Customer.Country) {
 		bad.add("customer.country", "must be a country's two-letter code, such as GB")
 	}
 	if in.Customer.Type != "individual" && in.Customer.Type != "business" {

@@ -162,6 +162,7 @@ func TestCreateOrderRefused(t *testing.T) {
 		{"an email with a NUL", func(o *models.NewOrder) { o.Customer.Email = "\"a\x00\"@example.com" }, []string{"customer.email"}},
 		{"an email that is not UTF-8", func(o *models.NewOrder) { o.Customer.Email = "a\xff@example.com" }, []string{"customer.email"}},
 		{"an email that is too long", func(o *models.NewOrder) { o.Customer.Email = strings.Repeat("a", 250) + "@b.example" }, []string{"customer.email"}},
+		{"a code that is no country", func(o *models.NewOrder) { o.Customer.Country = "XX" }, []string{"customer.country"}},
 		{"a country that is no code", func(o *models.NewOrder) { o.Customer.Country = "GBR" }, []string{"customer.country"}},
 		{"a type that there is not", func(o *models.NewOrder) { o.Customer.Type = "person" }, []string{"customer.type"}},
 		{"texts that are too long", func(o *models.NewOrder) {

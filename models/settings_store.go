@@ -125,13 +125,13 @@ func (v *Tax) check(bad *invalids) {
 	if v.Rates == nil {
 		v.Rates = []TaxRate{}
 	}
-	if v.Country != "" && !countryCode.MatchString(v.Country) {
+	if v.Country != "" && !IsCountry(v.Country) {
 		bad.add("tax.country", "must be a country's two-letter code, such as DE")
 	}
 	seen := map[string]bool{}
 	for i, r := range v.Rates {
 		field := "tax.rates[" + itoa(i) + "]"
-		if !countryCode.MatchString(r.Country) {
+		if !IsCountry(r.Country) {
 			bad.add(field+".country", "must be a country's two-letter code, such as DE")
 		}
 		if seen[r.Country] {
