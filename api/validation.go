@@ -71,7 +71,7 @@ func humaProblem(status int, _ string, errs ...error) huma.StatusError {
 		return problemOf(errs[0])
 	}
 	if status == http.StatusBadRequest && len(errs) == 0 {
-		return newProblem(codeMalformed, "A JSON body is required.")
+		return newProblem(codeMalformed, "A body is required.")
 	}
 	var fields []models.FieldError
 	for _, err := range errs {

@@ -24,11 +24,13 @@ func (s *Store) expired(db *gorm.DB, now time.Time) *gorm.DB {
 			" OR NOT EXISTS (SELECT 1 FROM payments AS p WHERE p.order_id = o.id AND p.status = 'processing'))", now, int64(processingGrace/time.Second))
 }
 
-// reminders selects the unpaid orders that are due for their next reminder.
+// reminders selects the unpaid orders that are due for their next reminder. One whose term is over is about to be deleted, and its customer
+// is not asked any more.
 func (s *Store) reminders(db *gorm.DB, now time.Time) *gorm.DB {
 	return db.Table("reminder_rules AS r").
 		Joins("JOIN orders AS o ON o.merchant_id = r.merchant_id AND o.method_class = r.method_class AND o.reminder_stage = r.stage"+
-			" AND o.status = 'not_paid' AND o.unpaid_since <= "+s.dialect.minusSeconds("r.after_s"), now)
+			" AND o.status = 'not_paid' AND o.unpaid_since <= "+s.dialect.minusSeconds("r.after_s"), now).
+		Joins("JOIN merchants AS m ON m.id = o.merchant_id AND o.unpaid_since > "+s.dialect.minusSeconds("m.delete_unpaid_after_s"), now)
 }
 
 // Due reports whether a periodic kind has anything to do, so that its ticks cost one query while it has not.

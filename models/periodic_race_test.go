@@ -78,7 +78,7 @@ func copies(t *testing.T, s *models.Store, orderID string, n int) {
 func TestThousandsOfOrdersAreDueAtOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		shop := storetest.Merchant(t, s)
-		settings(t, s, shop, `{"delete_unpaid_after":"60s","reminders":{"online":["10s"],"offline":[]}}`)
+		settings(t, s, shop, `{"delete_unpaid_after":"1h","reminders":{"online":["10s"],"offline":[]}}`)
 		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
 		again := storetest.Again(t, s)
 		const orders = 1500
@@ -105,6 +105,7 @@ func TestThousandsOfOrdersAreDueAtOnce(t *testing.T) {
 		if n := storetest.Count(t, s, `SELECT COUNT(DISTINCT order_id) FROM emails`); n != orders || storetest.Count(t, s, `SELECT COUNT(*) FROM emails`) != orders {
 			t.Errorf("%d orders were reminded, want %d", n, orders)
 		}
+		settings(t, s, shop, `{"delete_unpaid_after":"60s"}`)
 		all(func(s *models.Store) (int, error) { return s.ExpireOrders(t.Context()) })
 		if n := storetest.Count(t, s, `SELECT COUNT(*) FROM orders WHERE status = 'deleted' AND delete_reason = 'expired'`); n != orders {
 			t.Errorf("%d orders are deleted, want %d", n, orders)
@@ -160,7 +161,7 @@ func TestPeriodicWorkWaitsForNobody(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t, "postgres") // SQLite has one writer at a time, so nobody holds anything while another works
 	shop := storetest.Merchant(t, s)
-	settings(t, s, shop, `{"delete_unpaid_after":"60s","reminders":{"online":["1s"],"offline":[]}}`)
+	settings(t, s, shop, `{"delete_unpaid_after":"2h","reminders":{"online":["1s"],"offline":[]}}`)
 	storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
 	held, free := storetest.Order(t, s, shop.Test, "editor", 1), storetest.Order(t, s, shop.Test, "editor", 1)
 	aged(t, s, held.ID, time.Hour)
@@ -172,6 +173,7 @@ func TestPeriodicWorkWaitsForNobody(t *testing.T) {
 		if n, err := s.RemindOrders(working); n != 1 || err != nil {
 			t.Errorf("%d reminded, %v", n, err)
 		}
+		settings(t, s, shop, `{"delete_unpaid_after":"60s"}`)
 		if n, err := s.ExpireOrders(working); n != 1 || err != nil {
 			t.Errorf("%d expired, %v", n, err)
 		}

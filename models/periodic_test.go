@@ -100,7 +100,7 @@ func TestWhichRemindersAreDue(t *testing.T) {
 func TestWhoIsNotReminded(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		shop, other := storetest.Merchant(t, s), storetest.Merchant(t, s)
-		settings(t, s, shop, `{"reminders":{"online":["1s"],"offline":[]}}`)
+		settings(t, s, shop, `{"reminders":{"online":["1s"],"offline":[]},"delete_unpaid_after":"2h"}`)
 		settings(t, s, other, `{"reminders":{"online":[],"offline":["1s"]}}`)
 		orders := map[string]string{}
 		for _, sh := range []storetest.Shop{shop, other} {
@@ -119,6 +119,12 @@ func TestWhoIsNotReminded(t *testing.T) {
 		orders["another merchant's order"] = storetest.Order(t, s, other.Test, "editor", 1).ID
 		for _, id := range orders {
 			aged(t, s, id, time.Hour)
+		}
+		expired := storetest.Order(t, s, shop.Test, "editor", 1).ID
+		aged(t, s, expired, 3*time.Hour)
+		orders["an order that is about to be deleted"] = expired
+		if due := ok(s.Due(t.Context(), kindOf(t, jobs.KindRemind)))(t); due {
+			t.Error("a reminder is due")
 		}
 		if n := ok(s.RemindOrders(t.Context()))(t); n != 0 {
 			t.Errorf("%d orders reminded", n)
