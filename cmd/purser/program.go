@@ -116,6 +116,7 @@ delivers them and tells the merchant. Settings come from flags, then the environ
 		// Program.report prints errors, once.
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Version:       p.Version.String(), // of --version
 	},
 		p.runCommand(),
 		p.migrateCommand(),
@@ -131,6 +132,7 @@ delivers them and tells the merchant. Settings come from flags, then the environ
 		p.versionCommand(),
 	)
 	root.AddCommand(p.roleCommands()...)
+	root.SetVersionTemplate("{{.Version}}\n")
 	// Cobra would report these as an error like any other, after the command's own checks.
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
 		if err := cmd.ValidateRequiredFlags(); err != nil {

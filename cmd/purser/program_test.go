@@ -54,6 +54,7 @@ func TestProgram(t *testing.T) {
 		{"help of a command", []string{"help", "settings"}, nil, exitOK, []string{"--database-url url", "--queues list"}, nil},
 		{"completion", []string{"completion", "bash"}, nil, exitOK, []string{"bash completion"}, nil},
 		{"version", []string{"version"}, nil, exitOK, []string{"purser v1.2.3 (abc)\ngo1.26 "}, nil},
+		{"version as a flag", []string{"--version"}, nil, exitOK, []string{"purser v1.2.3 (abc)\ngo1.26 "}, nil},
 		{"unknown command", []string{"verison"}, nil, exitUsage, nil, []string{`unknown command "verison"`, "did you mean version?", "purser --help"}},
 		{"unknown flag", []string{"settings", "--litsen=x"}, nil, exitUsage, nil, []string{"unknown flag: --litsen", "purser settings --help"}},
 		{"flag without its value", []string{"settings", "--listen"}, nil, exitUsage, nil, []string{"needs an argument: --listen"}},

@@ -40,6 +40,9 @@ func openStore(ctx context.Context, s Settings, f founding, log *slog.Logger) (*
 		if err := os.MkdirAll(s.DataDir, 0o700); err != nil {
 			return nil, fmt.Errorf("data directory: %w", err)
 		}
+		if err := reserve(path); err != nil {
+			return nil, fmt.Errorf("embedded database: %w", err)
+		}
 	}
 	key, err := masterKey(s, log)
 	if err != nil {
@@ -53,6 +56,16 @@ func openStore(ctx context.Context, s Settings, f founding, log *slog.Logger) (*
 		DatabaseURL: s.DatabaseURL.Reveal(), SQLitePath: path,
 		PublicURL: s.PublicURL, Keys: keys, Log: log,
 	})
+}
+
+// reserve makes the database's file, if it is missing, one that its owner alone can read, whatever the data directory's mode is: it holds
+// personal data. SQLite gives the files beside it the same mode.
+func reserve(path string) error {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // checkStore refuses a schema that is not the program's, and a key that is not the database's. The embedded database is migrated
