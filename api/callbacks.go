@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/gofiber/fiber/v2"
@@ -33,6 +34,9 @@ func (s *Server) testGatewayCallback(c *fiber.Ctx) error {
 		return newProblem(codeNotFound, "")
 	}
 	return s.takeCallback(c, gateway, func(ctx context.Context, cb payment.Callback) (models.Scope, error) {
+		if cb.Subject != payment.SubjectCharge { // its refunds are over at once
+			return models.Scope{}, newProblem(codeNotFound, "")
+		}
 		p, err := s.store.Payment(ctx, cb.PaymentID)
 		if err != nil {
 			return models.Scope{}, err
@@ -58,20 +62,25 @@ func (s *Server) takeCallback(c *fiber.Ctx, gateway payment.Gateway, scopeOf fun
 	case err != nil:
 		s.log.Warn("a gateway's callback was refused", "gateway", gateway.Name(), "request_id", requestOf(c).id, "error", logged(err))
 		return newProblem(codeMalformed, "The callback is not one of the gateway's.")
-	case cb.Subject != payment.SubjectCharge:
-		return c.SendStatus(fiber.StatusOK) // refunds are followed by asking the gateway
 	}
 	sc, err := scopeOf(c.UserContext(), cb)
 	if err != nil {
 		return err
 	}
-	out := paymentResult(cb.Outcome)
+	subject, ok := callbackSubjects[cb.Subject]
+	if !ok {
+		return fmt.Errorf("api: a callback about %q", cb.Subject)
+	}
 	if err := s.store.RecordCallback(c.UserContext(), sc, models.NewCallback{
-		Gateway: gateway.Name(), EventID: cb.ID, PaymentID: cb.PaymentID, Outcome: out,
+		Gateway: gateway.Name(), EventID: cb.ID, PaymentID: cb.PaymentID, RefundID: cb.RefundID, Subject: subject, Outcome: paymentResult(cb.Outcome),
 	}); err != nil {
 		return err
 	}
 	return c.SendStatus(fiber.StatusOK)
+}
+
+var callbackSubjects = map[payment.Subject]models.CallbackSubject{
+	payment.SubjectCharge: "", payment.SubjectRefund: models.CallbackOfRefund, payment.SubjectRefundTotal: models.CallbackOfRefundTotal,
 }
 
 // noCallbacks is the answer at an address of no payment method; whatever else went wrong is not the caller's.

@@ -301,7 +301,7 @@ func TestRefusedCallbacks(t *testing.T) {
 		if len(found) != 1 || found[0].OrderID != nil || *found[0].MerchantID != d.other.ID {
 			t.Fatalf("promises %+v", found)
 		}
-		if _, err := s.CallbackPayment(t.Context(), found[0].Args.Callback); models.CodeOf(err) != models.CodeNotFound {
+		if _, err := s.CallbackOrder(t.Context(), found[0].Args.Callback); models.CodeOf(err) != models.CodeNotFound {
 			t.Errorf("another merchant's payment is found: %v", err)
 		}
 		if got, err := s.Payment(t.Context(), p.ID); err != nil || got.Status != models.PaymentRequiresAction {

@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/json"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -143,6 +144,75 @@ func TestStripeChargesOnce(t *testing.T) {
 		d.hears(t, "checkout.session.completed", second, 2)
 		if got := d.orderNow(t, o.ID); got.Status != models.OrderPaid || d.Sessions() != 2 || d.succeeded(t, o.ID) != 1 || d.events(t, o.ID) != "payment.succeeded" {
 			t.Errorf("the order is %s, %d pages, %d payments succeeded, events %s", got.Status, d.Sessions(), d.succeeded(t, o.ID), d.events(t, o.ID))
+		}
+	})
+}
+
+// timeline lists the kinds of an order's timeline that begin with a prefix.
+func (d *door) timeline(t testing.TB, order, prefix string) (found []models.TimelineEntry) {
+	t.Helper()
+	var all struct{ Data []models.TimelineEntry }
+	d.knock(t, ask{method: get, path: "/v1/orders/" + order + "/timeline", key: d.shop.TestKey}).ok(t, 200).into(t, &all)
+	for _, e := range all.Data {
+		if strings.HasPrefix(e.Kind, prefix) {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// What Stripe tells of refunds is kept, and seen by staff.
+func TestStripeTellsOfRefunds(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newStripeShop(t, s)
+		d.knock(t, ask{method: patch, path: "/v1/settings", key: d.shop.TestKey, body: `{"refund_requests":true}`}).ok(t, 200)
+		b, o := d.browser(), d.order(t)
+		session := d.toStripe(t, b, pathOf(o.PaymentURL))
+		d.Pay(session)
+		d.hears(t, "checkout.session.completed", session, 1)
+
+		// Somebody gives money back in Stripe's Dashboard.
+		d.RefundAtStripe(session, 500)
+		d.hears(t, "charge.refunded", session, 3)
+		seen := d.timeline(t, o.ID, "refund.elsewhere")
+		if len(seen) != 1 || seen[0].Actor != "gateway:stripe" || seen[0].Detail["amount"] != 500.0 || seen[0].Detail["recorded"] != 0.0 || seen[0].Detail["currency"] != "EUR" {
+			t.Errorf("the timeline has %+v", seen)
+		}
+
+		// The customer asks for a refund, which is made, and Stripe tells how it goes.
+		if err := s.RequestRefund(t.Context(), strings.TrimPrefix(pathOf(o.OrderURL), "/order/"), "It does not start."); err != nil {
+			t.Fatal(err)
+		}
+		asked, err := s.OpenRefund(t.Context(), o.ID)
+		if err != nil || asked == nil {
+			t.Fatal(asked, err)
+		}
+		gateway, err := d.gateways.Find(t.Context(), "stripe", d.method)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out, err := gateway.Refund(t.Context(), payment.RefundRequest{RefundID: asked.ID, Reference: session, Amount: 1000, Currency: "EUR", CreatedAt: asked.CreatedAt})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.hears(t, "refund.updated", out.Reference, 2)
+		d.SettleRefund(out.Reference, "failed", "expired_or_canceled_card")
+		d.hears(t, "refund.failed", out.Reference, 2)
+		var told []any
+		for _, e := range d.timeline(t, o.ID, "refund.told") {
+			told = append(told, e.Detail["told"])
+			if e.Detail["refund"] != asked.ID || e.Detail["reference"] != out.Reference {
+				t.Errorf("told %+v", e)
+			}
+		}
+		if !slices.Equal(told, []any{"succeeded", "failed"}) {
+			t.Errorf("told %v", told)
+		}
+		if got := d.orderNow(t, o.ID); got.Status != models.OrderPaid || len(got.Payments) != 1 {
+			t.Errorf("the order is %s with %d payments", got.Status, len(got.Payments))
+		}
+		if n := storetest.Count(t, s, "SELECT COUNT(*) FROM gateway_callbacks WHERE applied_at IS NOT NULL"); n != 4 || d.count(t, "gateway_callbacks") != n {
+			t.Errorf("%d of %d callbacks are applied", n, d.count(t, "gateway_callbacks"))
 		}
 	})
 }

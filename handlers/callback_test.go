@@ -48,9 +48,18 @@ func TestCallbacksAboutNoPayment(t *testing.T) {
 		b.told(b.shop.Live, "evt_2", p.ID)
 		b.told(b.shop.Test, "evt_3", "pay_00000000000000000000000000")
 		b.told(b.shop.Test, "evt_4", "")
+		for event, subject := range map[string]models.CallbackSubject{"evt_5": models.CallbackOfRefund, "evt_6": models.CallbackOfRefundTotal} {
+			err := b.store.RecordCallback(b.Context(), b.shop.Test, models.NewCallback{
+				Gateway: "test", EventID: event, RefundID: "rfd_00000000000000000000000000", Subject: subject,
+				Outcome: models.PaymentResult{Status: models.PaymentSucceeded, Reference: "re_1", Amount: 100, Currency: "EUR"},
+			})
+			if err != nil {
+				b.Fatal(err)
+			}
+		}
 		b.work()
 		found := storetest.Jobs(b, b.store, jobs.KindCallback)
-		if len(found) != 4 {
+		if len(found) != 6 {
 			t.Fatalf("%d promises", len(found))
 		}
 		for _, j := range found {

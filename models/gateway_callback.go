@@ -19,17 +19,35 @@ type GatewayCallback struct {
 	Gateway    string
 	// EventID is the gateway's own id of what it tells, the same on every repetition.
 	EventID string
-	// PaymentID is which payment it is about, as the gateway gave it back.
+	// PaymentID is which payment it is about, as the gateway gave it back; nil for what is told of a refund.
 	PaymentID  *string
-	Outcome    PaymentResult `gorm:"serializer:json"`
+	Outcome    CallbackOutcome `gorm:"serializer:json"`
 	ReceivedAt time.Time
 	AppliedAt  *time.Time // set in the transaction that applied it
 }
 
+// CallbackSubject is what a callback is about.
+type CallbackSubject string
+
+// The subjects of callbacks; payment.Subject has the same. The zero value is a charge.
+const (
+	CallbackOfRefund      CallbackSubject = "refund"
+	CallbackOfRefundTotal CallbackSubject = "refund_total" // the amount is all that was given back of a payment, by whomever
+)
+
+// CallbackOutcome is what a callback says.
+type CallbackOutcome struct {
+	PaymentResult
+	Subject CallbackSubject `json:",omitempty"`
+	// RefundID is which refund it is about; set with CallbackOfRefund only.
+	RefundID string `json:",omitempty"`
+}
+
 // NewCallback is a callback whose signature was checked.
 type NewCallback struct {
-	Gateway, EventID, PaymentID string
-	Outcome                     PaymentResult
+	Gateway, EventID, PaymentID, RefundID string
+	Subject                               CallbackSubject
+	Outcome                               PaymentResult
 	// After is how long it is left in the inbox; zero for every gateway that can send a callback later by itself.
 	After time.Duration
 }
@@ -39,8 +57,8 @@ type NewCallback struct {
 func (s *Store) RecordCallback(ctx context.Context, sc Scope, in NewCallback) error {
 	return s.write(ctx, func(t *tx) error {
 		cb := GatewayCallback{
-			ID: newID("gcb"), MerchantID: sc.MerchantID, Test: sc.Test, Gateway: in.Gateway, EventID: in.EventID,
-			PaymentID: nullable(in.PaymentID), Outcome: in.Outcome, ReceivedAt: t.now,
+			ID: newID("gcb"), MerchantID: sc.MerchantID, Test: sc.Test, Gateway: in.Gateway, EventID: in.EventID, PaymentID: nullable(in.PaymentID),
+			Outcome: CallbackOutcome{in.Outcome, in.Subject, in.RefundID}, ReceivedAt: t.now,
 		}
 		res := t.Clauses(clause.OnConflict{
 			Columns:   []clause.Column{{Name: "merchant_id"}, {Name: "gateway"}, {Name: "test"}, {Name: "event_id"}},
@@ -50,8 +68,8 @@ func (s *Store) RecordCallback(ctx context.Context, sc Scope, in NewCallback) er
 			return res.Error
 		}
 		j := Job{Args: JobArgs{Callback: cb.ID}, MerchantID: &cb.MerchantID, RunAt: t.now.Add(in.After)}
-		if p, err := cb.payment(t.DB); err == nil {
-			j.OrderID = &p.OrderID
+		if order, err := cb.order(t.DB); err == nil {
+			j.OrderID = &order
 		} else if CodeOf(err) != CodeNotFound {
 			return err
 		}
@@ -70,17 +88,43 @@ func (c *GatewayCallback) payment(db *gorm.DB) (*Payment, error) {
 	return &p, orNotFound(err, "payment")
 }
 
-// CallbackPayment returns the payment that a callback in the inbox is about, for the worker that applies it. ErrNothingToDo: it was
-// applied before. Not found: the callback is about no payment of its merchant, mode and gateway.
-func (s *Store) CallbackPayment(ctx context.Context, id string) (*Payment, error) {
+// refund is the refund that a callback is about, of the callback's own merchant and mode.
+func (c *GatewayCallback) refund(db *gorm.DB) (*Refund, error) {
+	if !isID(c.Outcome.RefundID, "rfd") {
+		return nil, notFound("refund")
+	}
+	var r Refund
+	err := db.Where("id = ? AND merchant_id = ? AND test = ?", c.Outcome.RefundID, c.MerchantID, c.Test).Take(&r).Error
+	return &r, orNotFound(err, "refund")
+}
+
+// order is the id of the order that a callback is about.
+func (c *GatewayCallback) order(db *gorm.DB) (string, error) {
+	if c.Outcome.Subject == CallbackOfRefund {
+		r, err := c.refund(db)
+		if err != nil {
+			return "", err
+		}
+		return r.OrderID, nil
+	}
+	p, err := c.payment(db)
+	if err != nil {
+		return "", err
+	}
+	return p.OrderID, nil
+}
+
+// CallbackOrder returns the id of the order that a callback in the inbox is about, for the worker that applies it. ErrNothingToDo: it was
+// applied before. Not found: the callback is about no payment or refund of its merchant, mode and gateway.
+func (s *Store) CallbackOrder(ctx context.Context, id string) (string, error) {
 	cb, err := findCallback(s.read(ctx), id)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	if cb.AppliedAt != nil {
-		return nil, ErrNothingToDo
+		return "", ErrNothingToDo
 	}
-	return cb.payment(s.read(ctx))
+	return cb.order(s.read(ctx))
 }
 
 func findCallback(db *gorm.DB, id string) (*GatewayCallback, error) {
@@ -99,13 +143,24 @@ func (s *Store) KeepCallback(ctx context.Context, c *Claim) error {
 		if err != nil || cb.AppliedAt != nil {
 			return err
 		}
-		p, err := cb.payment(t.DB)
-		if err != nil {
-			return err
-		}
-		if _, err := t.applyPayment(p.ID, cb.Outcome, "gateway:"+cb.Gateway); err != nil {
+		if err := t.applyCallback(cb); err != nil {
 			return err
 		}
 		return t.Model(&GatewayCallback{}).Where("id = ? AND applied_at IS NULL", cb.ID).Update("applied_at", t.now).Error
 	})
+}
+
+func (t *tx) applyCallback(cb *GatewayCallback) error {
+	if cb.Outcome.Subject == CallbackOfRefund {
+		return t.hearOfRefund(cb)
+	}
+	p, err := cb.payment(t.DB)
+	switch {
+	case err != nil:
+		return err
+	case cb.Outcome.Subject == CallbackOfRefundTotal:
+		return t.hearOfRefundTotal(cb, p)
+	}
+	_, err = t.applyPayment(p.ID, cb.Outcome.PaymentResult, "gateway:"+cb.Gateway)
+	return err
 }
