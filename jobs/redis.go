@@ -30,12 +30,18 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 var silence = sync.OnceFunc(func() { redis.SetLogger(silent{}) })
 
+// reloadInterval is how soon a client of a cluster notices that a master which is gone has been replaced. Nobody tells it while the old one
+// does not answer, and a minute, go-redis' own choice, is longer than work may stand still.
+const reloadInterval = 3 * time.Second
+
 // Client makes a client; the caller closes it.
 func (r Redis) Client() redis.UniversalClient {
 	silence()
 	o := r.options
 	if r.cluster {
-		return redis.NewClusterClient(o.Cluster())
+		cluster := o.Cluster()
+		cluster.ClusterStateReloadInterval = reloadInterval
+		return redis.NewClusterClient(cluster)
 	}
 	return redis.NewUniversalClient(&o)
 }

@@ -124,6 +124,7 @@ func (m *inProcess) stop() { m.Close() }
 
 type process struct {
 	program, dir, address, password string
+	config                          string // more lines of its configuration
 	kill                            func() // nil while it does not run
 }
 
@@ -163,42 +164,57 @@ func (p *process) startAt(address string) error {
 	cmd := exec.Command(p.program, "-")
 	cmd.Dir = p.dir
 	cmd.Stdin = strings.NewReader(fmt.Sprintf(
-		"bind 127.0.0.1\nport %s\nrequirepass %s\nsave \"\"\nappendonly no\nmaxmemory-policy noeviction\n", port, p.password))
+		"bind 127.0.0.1\nport %s\nrequirepass %s\nsave \"\"\nappendonly no\nmaxmemory-policy noeviction\n%s", port, p.password, p.config))
+	p.kill, err = launch(cmd, address, p.password)
+	return err
+}
+
+// launch starts a Redis program, waits until it answers, and returns what kills it.
+func launch(cmd *exec.Cmd, address, password string) (kill func(), err error) {
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_ = cmd.Wait()
 	}()
-	kill := func() {
+	kill = func() {
 		_ = cmd.Process.Kill()
 		<-ended
 	}
-	parsed, err := jobs.ParseRedisURL("redis://:" + p.password + "@" + address)
+	client, err := clientOf(address, password)
 	if err != nil {
 		kill()
-		return err
+		return nil, err
 	}
-	client := parsed.Client()
 	defer func() { _ = client.Close() }()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for client.Ping(ctx).Err() != nil {
 		select {
 		case <-ended:
-			return fmt.Errorf("%s ended at once", p.program)
+			return nil, fmt.Errorf("%s ended at once", cmd.Path)
 		case <-ctx.Done():
 			kill()
-			return fmt.Errorf("%s does not answer", p.program)
+			return nil, fmt.Errorf("%s does not answer", cmd.Path)
 		case <-tick.C:
 		}
 	}
-	p.kill = kill
-	return nil
+	return kill, nil
+}
+
+const startTimeout = 20 * time.Second
+
+// clientOf talks to one server, whatever it is part of.
+func clientOf(address, password string) (redis.UniversalClient, error) {
+	parsed, err := jobs.ParseRedisURL("redis://:" + password + "@" + address)
+	if err != nil {
+		return nil, err
+	}
+	return parsed.Client(), nil
 }
 
 // stop kills: a Redis that dies by itself does not say goodbye either.
