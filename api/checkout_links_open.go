@@ -34,7 +34,7 @@ func (s *Server) openLink(c *fiber.Ctx, find func() (*models.Merchant, *models.P
 	}
 	m, p, err := find()
 	if models.CodeOf(err) == models.CodeNotFound {
-		return s.shopMessage(c, fiber.StatusNotFound, s.linkShop(c), "checkout.gone")
+		return s.shopMessage(c, fiber.StatusNotFound, s.shopOf(c, m, ""), "checkout.gone")
 	}
 	if err != nil {
 		return err
@@ -104,7 +104,7 @@ func (s *Server) followLink(c *fiber.Ctx) error {
 	visitor := s.store.VisitorDigest(s.visitor(c))
 	sc, currency, state, err := s.store.FollowLink(c.UserContext(), c.Params("token"), visitor, content.Source)
 	if models.CodeOf(err) == models.CodeNotFound {
-		return s.shopMessage(c, fiber.StatusNotFound, s.linkShop(c), "checkout.gone")
+		return s.shopMessage(c, fiber.StatusNotFound, s.shopOf(c, nil, ""), "checkout.gone") // nobody's
 	}
 	if err != nil {
 		return err
@@ -129,9 +129,6 @@ func (s *Server) followLink(c *fiber.Ctx) error {
 	}
 	return c.Redirect(to, fiber.StatusSeeOther)
 }
-
-// linkShop is the frame of a page about a link that leads nowhere: nobody's.
-func (s *Server) linkShop(c *fiber.Ctx) shop { return s.shopOf(c, nil, "") }
 
 // hostedScope is the mode in which a merchant's hosted pages sell.
 func hostedScope(m *models.Merchant) models.Scope {

@@ -40,6 +40,7 @@ type desk struct {
 	scope    models.Scope
 	visitor  string // digest
 	cart     *models.CartShown
+	from     string // where the visitor came from with a cart that is empty now
 	shop     shop
 }
 
@@ -76,11 +77,17 @@ func (s *Server) findCart(c *fiber.Ctx, d *desk, currency string) (err error) {
 		}
 	}
 	shown, err := s.store.Cart(c.UserContext(), d.scope, d.visitor, currency)
-	if models.CodeOf(err) == models.CodeNotFound || err == nil && len(shown.Lines) == 0 {
+	switch {
+	case models.CodeOf(err) == models.CodeNotFound:
+		return nil
+	case err != nil:
+		return err
+	case len(shown.Lines) == 0:
+		d.from = shown.Content.Shop
 		return nil
 	}
 	d.cart = shown
-	return err
+	return nil
 }
 
 // emptyCartView says that there is nothing to check out, and leads to where the visitor probably wants to go.
@@ -97,11 +104,14 @@ func (s *Server) emptyCart(c *fiber.Ctx, d *desk) error {
 	if c.Get("HX-Request") != "" {
 		c.Set("HX-Refresh", "true") // whatever asked for a part of the page is to load the whole
 	}
-	v := emptyCartView{}
+	v := emptyCartView{ShopURL: d.from}
 	if d.visitor != "" {
-		o, err := s.store.LatestOrder(c.UserContext(), d.scope, d.visitor)
+		o, shop, err := s.store.LatestOrder(c.UserContext(), d.scope, d.visitor)
 		if err != nil {
 			return err
+		}
+		if v.ShopURL == "" {
+			v.ShopURL = shop
 		}
 		if o != nil && o.Status != models.OrderDeleted && time.Since(o.CreatedAt) < youngOrder {
 			v.Order, v.Link = o, nextAfter(o)

@@ -30,6 +30,17 @@ type orderPageView struct {
 	Wrong     string // pay.…: what is wrong with it
 }
 
+// Tone is how good the news is: done, wait or notice. The page has a colour and a sign for each.
+func (v orderPageView) Tone() string {
+	switch v.State {
+	case "paid", "preparing", "partly", "delivered":
+		return "done"
+	case "unpaid", "confirming":
+		return "wait"
+	}
+	return "notice"
+}
+
 // orderItem is a line with what the customer may see of its delivery.
 type orderItem struct {
 	models.ItemView

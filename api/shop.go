@@ -107,6 +107,14 @@ func (v shopView) SupportURL() string {
 	return v.Merchant.Settings.SupportURL
 }
 
+// Lost is the address of the page for customers who have lost their licence, or empty.
+func (v shopView) Lost() string {
+	if v.Merchant == nil {
+		return ""
+	}
+	return "/lost/" + v.Merchant.Slug
+}
+
 // Tongue is the page's language in its own words.
 func (v shopView) Tongue() string {
 	i := slices.IndexFunc(tongues, func(t tongue) bool { return t.Locale == v.Words.Locale() })
@@ -186,6 +194,7 @@ const htmxConfig = `{"includeIndicatorStyles":false,"allowEval":false,"allowScri
 // shopNotice is a page that says one thing, with a link or none.
 type shopNotice struct {
 	Heading, Text, RequestID string
+	Icon                     string // its name, or empty for none
 	Link                     navLink
 }
 
@@ -195,7 +204,11 @@ func (s *Server) shopMessage(c *fiber.Ctx, status int, sh shop, id string, args 
 		sh.Words = s.wordsFor(c, "")
 	}
 	sh.Title, sh.Width = sh.Words.T(id+"_title", args...), "reading"
-	return s.shopPage(c, status, "message", sh, shopNotice{Heading: sh.Title, Text: sh.Words.T(id+"_text", args...)})
+	notice := shopNotice{Heading: sh.Title, Text: sh.Words.T(id+"_text", args...)}
+	if status >= fiber.StatusBadRequest {
+		notice.Icon = "notice"
+	}
+	return s.shopPage(c, status, "message", sh, notice)
 }
 
 // shopProblems are the texts for errors, by the status. Others say what 400 or 500 says.
@@ -223,7 +236,7 @@ func (s *Server) shopProblem(c *fiber.Ctx, err error) error {
 	case !ok:
 		id = shopProblems[fiber.StatusBadRequest]
 	}
-	notice := shopNotice{Heading: sh.Words.T(id + "_title"), Text: sh.Words.T(id + "_text")}
+	notice := shopNotice{Heading: sh.Words.T(id + "_title"), Text: sh.Words.T(id + "_text"), Icon: "notice"}
 	if p.Status >= fiber.StatusInternalServerError {
 		notice.RequestID = p.RequestID
 	}

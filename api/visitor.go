@@ -47,8 +47,21 @@ func (s *Server) knownVisitor(c *fiber.Ctx) string {
 // checkCSRF reads the form of a POST by a visitor and refuses it unless it came from a page of ours: by the headers that browsers
 // add and by the field csrf, which follows from the visitor's cookie.
 func (s *Server) checkCSRF(c *fiber.Ctx) (url.Values, error) {
-	// Pages without a referrer send their own forms with "Origin: null". Browsers too old for Sec-Fetch-Site are told apart by the
-	// token alone.
+	values, err := s.sentForm(c)
+	if err != nil {
+		return nil, err
+	}
+	want := csrfToken(s.knownVisitor(c))
+	if want == "" || !hmac.Equal([]byte(want), []byte(values.Get("csrf"))) {
+		return nil, errExpired
+	}
+	return values, nil
+}
+
+// sentForm reads the form of a POST and refuses it if a browser says that it came from another site's page.
+func (s *Server) sentForm(c *fiber.Ctx) (url.Values, error) {
+	// Pages without a referrer send their own forms with "Origin: null". Browsers too old for Sec-Fetch-Site are told apart by what
+	// the form carries alone.
 	if c.Get(fiber.HeaderOrigin) != "null" || c.Get("Sec-Fetch-Site") != "" {
 		if err := s.sameOrigin(c); err != nil {
 			return nil, err
@@ -57,10 +70,6 @@ func (s *Server) checkCSRF(c *fiber.Ctx) (url.Values, error) {
 	values, err := url.ParseQuery(string(c.Body()))
 	if err != nil {
 		return nil, newProblem(codeMalformed, "")
-	}
-	want := csrfToken(s.knownVisitor(c))
-	if want == "" || !hmac.Equal([]byte(want), []byte(values.Get("csrf"))) {
-		return nil, errExpired
 	}
 	return values, nil
 }

@@ -37,22 +37,24 @@ func (c *CartContent) Clear() {
 	c.Lines, c.Coupon, c.Declined, c.unlinked = nil, "", nil, true
 }
 
-// LatestOrder is the order that a visitor's carts in a scope last became; nil for none.
-func (s *Store) LatestOrder(ctx context.Context, sc Scope, visitor string) (*OrderView, error) {
+// LatestOrder is the order that a visitor's carts in a scope last became, nil for none, and where the visitor came from to buy it,
+// empty where that is not known.
+func (s *Store) LatestOrder(ctx context.Context, sc Scope, visitor string) (o *OrderView, shop string, err error) {
 	var c Cart
-	err := s.read(ctx).Where("visitor = ? AND merchant_id = ? AND test = ? AND order_id IS NOT NULL", visitor, sc.MerchantID, sc.Test).
+	err = s.read(ctx).Where("visitor = ? AND merchant_id = ? AND test = ? AND order_id IS NOT NULL", visitor, sc.MerchantID, sc.Test).
 		Order("updated_at DESC").Take(&c).Error
 	if errors.Is(err, gorm.ErrRecordNotFound) {
-		return nil, nil
+		return nil, "", nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	return s.Order(ctx, sc, *c.OrderID)
+	o, err = s.Order(ctx, sc, *c.OrderID)
+	return o, c.Content.Shop, err
 }
 
 // ForSale returns a product that can be bought on its merchant's hosted pages, by its id alone: ids are unique over all merchants.
-// not_found covers everything that is not for sale there now.
+// not_found covers everything that is not for sale there now; with it comes the merchant whose product it is or was, if there is one.
 func (s *Store) ForSale(ctx context.Context, id string) (*Merchant, *Product, error) {
 	if !isID(id, "prd") {
 		return nil, nil, notFound("product")
@@ -67,22 +69,23 @@ func (s *Store) ForSaleBySKU(ctx context.Context, slug, sku string) (*Merchant, 
 		return nil, nil, err
 	}
 	if !skuPattern.MatchString(sku) {
-		return nil, nil, notFound("product")
+		return m, nil, notFound("product")
 	}
-	return s.forSale(ctx, s.read(ctx).Where("merchant_id = ? AND sku = ?", m.ID, sku))
+	_, p, err := s.forSale(ctx, s.read(ctx).Where("merchant_id = ? AND sku = ?", m.ID, sku))
+	return m, p, err
 }
 
 func (s *Store) forSale(ctx context.Context, q *gorm.DB) (*Merchant, *Product, error) {
 	var p Product
-	if err := q.Preload("Prices", byCurrency).Where("archived_at IS NULL").Take(&p).Error; err != nil {
+	if err := q.Preload("Prices", byCurrency).Order("archived_at IS NOT NULL").Take(&p).Error; err != nil {
 		return nil, nil, orNotFound(err, "product")
 	}
 	m, err := s.Merchant(ctx, p.MerchantID)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !p.Active || len(p.Prices) == 0 || p.LicenseMethod == MethodEmulator && m.Live {
-		return nil, nil, notFound("product")
+	if p.ArchivedAt != nil || !p.Active || len(p.Prices) == 0 || p.LicenseMethod == MethodEmulator && m.Live {
+		return m, nil, notFound("product")
 	}
 	return m, &p, nil
 }

@@ -32,7 +32,7 @@
 
   // Buttons that only work with JavaScript are hidden until it is there.
   const reveal = () => {
-    for (const e of document.querySelectorAll("[data-copy][hidden], [data-print][hidden]")) e.hidden = false;
+    for (const e of document.querySelectorAll("[data-copy][hidden], [data-print][hidden], [data-step][hidden]")) e.hidden = false;
   };
 
   const select = (element) => {
@@ -74,6 +74,21 @@
       delete button.dataset.label;
       announce("");
     }, 2500);
+  });
+
+  // The buttons beside a quantity change it as typing would. The totals are asked for when the presses have come to an end.
+  const asked = new WeakMap();
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("[data-step]");
+    if (!button) return;
+    const field = button.parentElement.querySelector("input");
+    const before = field.value;
+    if (button.dataset.step > 0) field.stepUp();
+    else field.stepDown();
+    if (field.value === before) return;
+    announce(field.value);
+    clearTimeout(asked.get(field));
+    asked.set(field, setTimeout(() => field.dispatchEvent(new Event("change", { bubbles: true })), 350));
   });
 
   document.addEventListener("keydown", (event) => {
