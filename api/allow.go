@@ -28,6 +28,9 @@ var (
 	receiptsDrawn  = &allowance{20, 10 * time.Minute} // by order
 	linksAsked     = &allowance{20, time.Hour}        // by address: lost licences
 	linksMailed    = &allowance{3, time.Hour}         // by merchant and email address
+	testsSought    = &allowance{480, time.Minute}     // by address: the test gateway's pages
+	// wrongCallbacks are those that are not a gateway's, before they are not even logged any more.
+	wrongCallbacks = &allowance{300, time.Minute} // by address
 )
 
 // allowances count what strangers may do often but not without end: open links, try codes, pay, look up. They are counted within

@@ -60,6 +60,9 @@ func (s *Server) takeCallback(c *fiber.Ctx, gateway payment.Gateway, scopeOf fun
 	case errors.Is(err, payment.ErrIgnored):
 		return c.SendStatus(fiber.StatusOK)
 	case err != nil:
+		if err := s.allow(c, wrongCallbacks); err != nil {
+			return err // one that is right is never refused because of those that were not
+		}
 		s.log.Warn("a gateway's callback was refused", "gateway", gateway.Name(), "request_id", requestOf(c).id, "error", logged(err))
 		return newProblem(codeMalformed, "The callback is not one of the gateway's.")
 	}
