@@ -21,7 +21,7 @@ gotest := go test -count=1 -timeout 40m
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-race lint fmt smoke bench chaos ci clean
+.PHONY: help run build test test-race hostile lint fmt smoke bench chaos ci clean
 
 help:
 	@awk -F ': +' '/^## / { sub(/^## /, ""); printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,11 @@ race_flags := -race -gcflags='modernc.org/...=-d=checkptr=0'
 test-race:
 	@.ci/need postgres redis gcc chromium
 	$(race_env) .ci/with-stores $(gotest) $(race_flags) $(ARGS) $(PKG)
+
+## hostile: send 100,000 random requests to each profile; PURSER_TEST_SEED=… makes others, PURSER_TEST_REQUESTS=… more
+hostile:
+	@.ci/need postgres redis
+	PURSER_TEST_REQUESTS=$${PURSER_TEST_REQUESTS:-100000} .ci/with-stores $(gotest) -v -run '^TestRandomRequests$$' ./api
 
 ## lint: check formatting, vet, staticcheck and the other linters
 lint:

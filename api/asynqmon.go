@@ -68,8 +68,9 @@ func (s *Server) asynqmonPage(c *fiber.Ctx) error {
 		h = s.screens.readOnly
 	}
 	a := s.ask(h, r)
-	if a.status == http.StatusInternalServerError && reads(c) && s.dropGhosts(c.UserContext()) {
+	if a.refused(); a.status == http.StatusInternalServerError && reads(c) && s.dropGhosts(c.UserContext()) {
 		a = s.ask(h, r)
+		a.refused()
 	}
 	return s.relay(c, a, isStatic)
 }
@@ -161,6 +162,28 @@ func (s *Server) relay(c *fiber.Ctx, a *netAnswer, isStatic bool) error {
 		s.log.Warn("Asynqmon failed", "status", a.status, "error", strings.TrimSpace(a.body.String()))
 	}
 	return c.Status(a.status).Send(body)
+}
+
+// screenRefusals are the texts of errors that Asynqmon calls its own and that are about what it was asked for.
+var screenRefusals = []struct {
+	text   string
+	status int
+}{
+	{"not found", http.StatusNotFound}, {"does not exist", http.StatusNotFound}, {"is already", http.StatusConflict}, {"is not paused", http.StatusConflict}, {"is not empty", http.StatusConflict},
+	{"task in active state", http.StatusConflict},
+}
+
+// refused corrects the status of an answer that only looks like a failure.
+func (a *netAnswer) refused() {
+	if a.status != http.StatusInternalServerError {
+		return
+	}
+	for _, r := range screenRefusals {
+		if bytes.Contains(a.body.Bytes(), []byte(r.text)) {
+			a.status = r.status
+			return
+		}
+	}
 }
 
 var (

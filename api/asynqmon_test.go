@@ -103,8 +103,16 @@ func TestGhostsDoNotHideTheQueues(t *testing.T) {
 		if err != nil || info.Pending != 0 || info.Archived != 1 || stateOf(i, "c") != "archived" {
 			t.Errorf("%+v, %v: dropped too much or too little", info, err)
 		}
-		// What is not a ghost's doing stays an error.
-		viewer.get(t, "/asynqmon/api/queues/nowhere").ok(t, 500)
+		// What is not a ghost's doing stays an error, and is one of whoever asks.
+		viewer.get(t, "/asynqmon/api/queues/nowhere").ok(t, 404)
+		viewer.get(t, "/asynqmon/api/queues/email/tasks/nobody.0").ok(t, 404)
+		admin := d.signedIn(t, models.RoleAdmin)
+		for _, want := range []int{204, 409} {
+			admin.send(t, ask{method: "POST", path: "/asynqmon/api/queues/email:pause", header: screenHeader}).ok(t, want)
+		}
+		for _, want := range []int{204, 409} {
+			admin.send(t, ask{method: "POST", path: "/asynqmon/api/queues/email:resume", header: screenHeader}).ok(t, want)
+		}
 	})
 }
 
