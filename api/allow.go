@@ -37,6 +37,7 @@ var (
 // this process, because customers must not wait for Redis, and forgotten with it: they keep one address from wearing us out, and
 // nothing that is secret or owed rests on them.
 type allowances struct {
+	now  func() time.Time // time.Now when nil
 	mu   sync.Mutex
 	used map[*allowance]*attempts
 }
@@ -48,7 +49,11 @@ func (a *allowances) of(what *allowance) *attempts {
 		a.used = map[*allowance]*attempts{}
 	}
 	if a.used[what] == nil {
-		a.used[what] = newAttempts(what.n, what.per/time.Duration(what.n), time.Now)
+		now := a.now
+		if now == nil {
+			now = time.Now
+		}
+		a.used[what] = newAttempts(what.n, what.per/time.Duration(what.n), now)
 	}
 	return a.used[what]
 }

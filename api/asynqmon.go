@@ -171,6 +171,7 @@ var screenRefusals = []struct {
 }{
 	{"not found", http.StatusNotFound}, {"does not exist", http.StatusNotFound}, {"is already", http.StatusConflict}, {"is not paused", http.StatusConflict}, {"is not empty", http.StatusConflict},
 	{"task in active state", http.StatusConflict},
+	{"unsupported protocol scheme", http.StatusNotFound}, // metrics of a Prometheus that it was not told of
 }
 
 // refused corrects the status of an answer that only looks like a failure.

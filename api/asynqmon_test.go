@@ -106,6 +106,7 @@ func TestGhostsDoNotHideTheQueues(t *testing.T) {
 		// What is not a ghost's doing stays an error, and is one of whoever asks.
 		viewer.get(t, "/asynqmon/api/queues/nowhere").ok(t, 404)
 		viewer.get(t, "/asynqmon/api/queues/email/tasks/nobody.0").ok(t, 404)
+		viewer.get(t, "/asynqmon/api/metrics").ok(t, 404)
 		admin := d.signedIn(t, models.RoleAdmin)
 		for _, want := range []int{204, 409} {
 			admin.send(t, ask{method: "POST", path: "/asynqmon/api/queues/email:pause", header: screenHeader}).ok(t, want)
