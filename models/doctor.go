@@ -86,6 +86,8 @@ type doctorCheck struct {
 	invariant     int
 	problem, mend string
 	query         string
+	mender        mender // nil for what needs a person
+	order         string // a query for the order whose lock mender needs, by the id; empty for none
 }
 
 func (d *doctor) sql(c doctorCheck, args ...any) error {
@@ -117,6 +119,7 @@ func (d *doctor) alarms() error {
 	if err := d.sql(doctorCheck{
 		5, "the alarm of an unfinished promise went off more than a minute ago and nobody has looked", "start a scheduler: purser scheduler (or purser run)",
 		`SELECT id FROM jobs WHERE finished_at IS NULL AND alarm_at < ?`,
+		nil, "",
 	}, at(-lateAlarm)); err != nil {
 		return err
 	}
@@ -124,6 +127,7 @@ func (d *doctor) alarms() error {
 	return d.sql(doctorCheck{
 		5, "the alarm of an unfinished promise is set too far in the future to bring it back", "purser jobs retry JOB_ID, which winds the alarm up again",
 		`SELECT id FROM jobs WHERE finished_at IS NULL AND alarm_at > ? AND run_at < ?`,
+		nil, "",
 	}, at(farAlarm), at(0))
 }
 

@@ -3,44 +3,47 @@ package models
 import "fmt"
 
 const (
-	mendItem     = "POST /v1/orders/{id}/items/{item}/retry, or Retry on the order in the portal"
-	mendJob      = "purser jobs list --state dead, then purser jobs retry JOB_ID"
-	mendDelivery = "POST /v1/deliveries/{id}/retry"
-	mendByHand   = "a bug, or somebody has changed the database by hand: compare the rows with a backup, and report it"
+	mendLost   = "purser doctor --mend, which starts it again"
+	mendByHand = "a bug, or somebody has changed the database by hand: compare the rows with a backup, and report it"
 )
 
 // doctorChecks are the checks that are one query each.
 var doctorChecks = []doctorCheck{
 	{
-		1, "an item of a paid order is not delivered, does not wait visibly, and has no live promise", mendItem,
+		1, "an item of a paid order is not delivered, does not wait visibly, and has no live promise", mendLost,
 		`SELECT i.id FROM items i JOIN orders o ON o.id = i.order_id
 			WHERE o.status = 'paid' AND i.fulfillment_status IN ('not_delivered', 'partially_delivered') AND i.waiting_for IS NULL
 			AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.order_id = o.id AND j.finished_at IS NULL AND (j.args->>'item') = i.id)
 			AND NOT EXISTS (SELECT 1 FROM jobs j JOIN emails e ON e.job_id = j.id
 				WHERE j.order_id = o.id AND j.finished_at IS NULL AND e.order_id = o.id AND e.item_id = i.id AND e.status = 'pending')`,
+		mendFulfilment, orderOfItem,
 	},
 	{
 		1, "the oldest back-order of a product waits though its pool has enough keys, and nothing is about to fill it",
-		"upload the product's keys again (known ones are skipped), which starts the filling: POST /v1/products/{id}/keys",
+		mendLost,
 		`SELECT i.id FROM items i WHERE i.waiting_for = 'pool'
 			AND NOT EXISTS (SELECT 1 FROM items e WHERE e.product_id = i.product_id AND e.test = i.test AND e.waiting_for = 'pool'
 				AND (e.waiting_since < i.waiting_since OR (e.waiting_since = i.waiting_since AND e.id < i.id)))
 			AND (SELECT COUNT(*) FROM pool_keys k WHERE k.product_id = i.product_id AND k.test = i.test AND k.state = 'available')
 				>= CASE WHEN i.license_per = 'item' THEN 1 ELSE i.quantity END - (SELECT COUNT(*) FROM licenses l WHERE l.item_id = i.id)
 			AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.finished_at IS NULL AND j.kind = 'pool.fill' AND (j.args->>'product') = i.product_id)`,
+		mendFilling, orderOfItem,
 	},
 	{
 		1, "an item of an order that is not paid is delivered", mendByHand,
 		`SELECT i.id FROM items i JOIN orders o ON o.id = i.order_id WHERE o.status IN ('not_paid', 'deleted') AND i.fulfillment_status = 'delivered'`,
+		nil, "",
 	},
 	{
 		1, "a delivered item lacks licences", mendByHand,
 		`SELECT i.id FROM items i WHERE i.fulfillment_status = 'delivered'
 			AND (SELECT COUNT(*) FROM licenses l WHERE l.item_id = i.id) < CASE WHEN i.license_per = 'item' THEN 1 ELSE i.quantity END`,
+		nil, "",
 	},
 	{
-		1, "an email is pending without a live promise", mendJob,
+		1, "an email is pending without a live promise", mendLost,
 		`SELECT e.id FROM emails e WHERE e.status = 'pending' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = e.job_id AND j.finished_at IS NULL)`,
+		mendEmail, orderOfEmail,
 	},
 	{
 		1, "an order's fulfilment is not what its items say", mendByHand,
@@ -48,67 +51,81 @@ var doctorChecks = []doctorCheck{
 			WHEN NOT EXISTS (SELECT 1 FROM items i WHERE i.order_id = o.id AND i.fulfillment_status <> 'delivered') THEN 'delivered'
 			WHEN EXISTS (SELECT 1 FROM items i WHERE i.order_id = o.id AND i.fulfillment_status IN ('delivered', 'partially_delivered')) THEN 'partially_delivered'
 			ELSE 'not_delivered' END`,
+		nil, "",
 	},
 	{
 		2, "a licence key is on more than one unit of a product", mendByHand,
 		`SELECT l.id FROM licenses l JOIN (SELECT product_id, test, fingerprint FROM licenses GROUP BY product_id, test, fingerprint HAVING COUNT(*) > 1) twice
 			ON twice.product_id = l.product_id AND twice.test = l.test AND twice.fingerprint = l.fingerprint`,
+		nil, "",
 	},
 	{
 		2, "a unit has a second licence, or an item one for a unit that it does not have", mendByHand,
 		`SELECT l.id FROM licenses l JOIN items i ON i.id = l.item_id
 			WHERE l.unit > CASE WHEN i.license_per = 'item' THEN 1 ELSE i.quantity END
 			OR EXISTS (SELECT 1 FROM licenses x WHERE x.item_id = l.item_id AND x.unit = l.unit AND x.id <> l.id)`,
+		nil, "",
 	},
 	{
 		2, "a pool key that is on a licence can be sold again, or belongs to another item", mendByHand,
 		`SELECT k.id FROM pool_keys k JOIN licenses l ON l.pool_key_id = k.id
 			WHERE k.state = 'available' OR k.item_id IS NULL OR k.item_id <> l.item_id OR k.fingerprint <> l.fingerprint`,
+		nil, "",
 	},
 	{
 		2, "a pool key that was delivered is not marked so", mendByHand,
 		`SELECT k.id FROM pool_keys k JOIN licenses l ON l.pool_key_id = k.id WHERE l.delivered_at IS NOT NULL AND k.state NOT IN ('delivered', 'revoked')`,
+		nil, "",
 	},
 	{
 		2, "a pool key was taken for an item but is on no licence", mendByHand,
 		`SELECT k.id FROM pool_keys k WHERE k.state <> 'available' AND NOT EXISTS (SELECT 1 FROM licenses l WHERE l.pool_key_id = k.id)`,
+		nil, "",
 	},
 	{
 		2, "a key that is on a licence is for sale in the pool", mendByHand,
 		`SELECT k.id FROM pool_keys k JOIN licenses l ON l.merchant_id = k.merchant_id AND l.fingerprint = k.fingerprint
 			AND l.product_id = k.product_id AND l.test = k.test WHERE k.state = 'available'`,
+		nil, "",
 	},
 	{
 		3, "there are several events for one fact", mendByHand,
 		`SELECT e.id FROM events e JOIN (SELECT fact FROM events GROUP BY fact HAVING COUNT(*) > 1) twice ON twice.fact = e.fact`,
+		nil, "",
 	},
 	{
-		3, "a delivery is pending without a live promise", mendDelivery,
+		3, "a delivery is pending without a live promise", mendLost,
 		`SELECT d.id FROM deliveries d WHERE d.status = 'pending' AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.id = d.job_id AND j.finished_at IS NULL)`,
+		mendDeliveryJob, orderOfDelivery,
 	},
 	{
 		4, "the lines of an order do not add up to its sums", mendByHand,
 		`SELECT o.id FROM orders o JOIN (SELECT order_id, SUM(unit_price * quantity) AS subtotal, SUM(discount) AS discount, SUM(tax) AS tax, SUM(total) AS total
 				FROM items GROUP BY order_id) i ON i.order_id = o.id
 			WHERE i.subtotal <> o.subtotal OR i.discount <> o.discount OR i.tax <> o.tax OR i.total <> o.total`,
+		nil, "",
 	},
 	{
 		4, "an order has no items", mendByHand,
 		`SELECT o.id FROM orders o WHERE NOT EXISTS (SELECT 1 FROM items i WHERE i.order_id = o.id)`,
+		nil, "",
 	},
 	{
 		4, "more was refunded than paid", mendByHand,
 		`SELECT o.id FROM orders o WHERE o.amount_refunded > 0
 			AND o.amount_refunded > (SELECT COALESCE(SUM(p.amount), 0) FROM payments p WHERE p.order_id = o.id AND p.status = 'succeeded')`,
+		nil, "",
 	},
 	{
 		4, "an order is paid without a payment that succeeded", mendByHand,
 		`SELECT o.id FROM orders o WHERE o.status = 'paid' AND o.total > 0
 			AND NOT EXISTS (SELECT 1 FROM payments p WHERE p.order_id = o.id AND p.status = 'succeeded' AND p.applied)`,
+		nil, "",
 	},
 	{
 		4, "a payment was applied to an order that is not paid", mendByHand,
 		`SELECT p.id FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.applied AND o.status NOT IN ('paid', 'terminated')`,
+		nil, "",
 	},
 }
 
@@ -136,6 +153,15 @@ var references = []reference{
 	{"emails", "product_id", "products", false},
 	{"history", "order_id", "orders", false},
 	{"jobs", "order_id", "orders", false},
+	{"items", "offer_id", "offers", false},
+	{"payments", "method_id", "payment_methods", true},
+	{"offers", "trigger_id", "products", false},
+	{"offers", "product_id", "products", false},
+	{"checkout_links", "order_id", "orders", true},
+	{"carts", "link_id", "checkout_links", true},
+	{"carts", "order_id", "orders", true},
+	{"gateway_callbacks", "payment_id", "payments", true},
+	{"refunds", "order_id", "orders", true},
 }
 
 // ownershipChecks is invariant 6: one query for each reference.
@@ -149,6 +175,7 @@ func ownershipChecks() []doctorCheck {
 		checks[i] = doctorCheck{
 			6, fmt.Sprintf("a row of %s refers by %s to a row of another merchant or mode", r.table, r.column), mendByHand,
 			fmt.Sprintf(`SELECT a.id FROM %s a JOIN %s b ON b.id = a.%s WHERE a.merchant_id <> b.merchant_id%s`, r.table, r.to, r.column, mode),
+			nil, "",
 		}
 	}
 	return checks

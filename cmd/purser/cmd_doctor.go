@@ -20,7 +20,15 @@ func (p *Program) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check the invariants of the whole database and the queue; print a JSON report, exit 1 if one is broken",
 	}
+	mend := cmd.Flags().Bool("mend", false, "before that, start again what was lost: fulfilments, back-orders, emails and deliveries without a promise")
 	return p.tool(cmd, existing, func(cmd *cobra.Command, _ []string, store *models.Store, s Settings) error {
+		if *mend {
+			started, err := store.Mend(cmd.Context())
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "purser: started again: %d\n", started)
+		}
 		report, err := store.Doctor(cmd.Context())
 		if err != nil {
 			return err
