@@ -60,6 +60,29 @@ func TestDoctor(t *testing.T) {
 	})
 }
 
+// TestDoctorMends loses a fulfilment, and takes the doctor at its word.
+func TestDoctorMends(t *testing.T) {
+	eachDatabase(t, func(t *testing.T, s *site) {
+		s.does(t, "migrate", "up")
+		store := s.store(t)
+		shop := storetest.Merchant(t, store)
+		storetest.Product(t, store, shop.Test, "editor-pro", models.MethodTemplate)
+		paid := storetest.PaidOrder(t, store, shop.Test, "editor-pro", 1)
+		storetest.Exec(t, store, `DELETE FROM jobs WHERE order_id = $1`, paid.ID)
+		code, stdout, _ := s.tool(t, "", "doctor")
+		if code != exitFailure || !strings.Contains(stdout, "purser doctor --mend") {
+			t.Fatalf("exit code %d, %s", code, stdout)
+		}
+		code, stdout, stderr := s.tool(t, "", "doctor", "--mend")
+		if code != exitOK || !strings.Contains(stdout, `"ok": true`) || !strings.Contains(stderr, "started again: ") {
+			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+		}
+		if n := storetest.Count(t, store, `SELECT COUNT(*) FROM jobs WHERE order_id = $1 AND finished_at IS NULL`, paid.ID); n == 0 {
+			t.Error("nothing was started")
+		}
+	})
+}
+
 // TestDoctorExaminesTheQueue finds a task without a promise in Redis, and does not mind a Redis that is away.
 func TestDoctorExaminesTheQueue(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, s *site) {
