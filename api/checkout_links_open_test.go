@@ -3,7 +3,10 @@ package api
 import (
 	"encoding/json"
 	"net/url"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -266,5 +269,41 @@ func TestCheckoutLinkRefusals(t *testing.T) {
 		if n := d.count(t, "checkout_links"); n != 0 {
 			t.Errorf("%d links", n)
 		}
+	})
+}
+
+// A link for one order makes one order, however many follow it and press at once. The others keep what they may buy without it.
+func TestSingleUseLinkIsUsedOnce(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		var l models.CheckoutLinkView
+		d.knock(t, ask{method: post, path: "/v1/checkout-links", key: d.shop.TestKey,
+			body: `{"currency":"EUR","single_use":true,"items":[{"product":"editor-pro","unit_price":100}]}`}).ok(t, 201).into(t, &l)
+		var placed, over atomic.Int64
+		var all sync.WaitGroup
+		pages := make([]answer, 12)
+		tills := make([]*till, len(pages))
+		for i := range tills {
+			tills[i] = d.till()
+			pages[i] = tills[i].buy(t, pathOf(l.URL)).has(t, "1.00")
+		}
+		for i, b := range tills {
+			all.Go(func() {
+				got := b.press(t, pages[i], "continue", ada("email", "c"+strconv.Itoa(i)+"@example.com"))
+				switch {
+				case got.status == 303 && strings.HasPrefix(got.header.Get("Location"), "/pay/"):
+					placed.Add(1)
+				case got.status == 409 || got.status == 200:
+					over.Add(1)
+				default:
+					t.Errorf("%d %s", got.status, got.body)
+				}
+			})
+		}
+		all.Wait()
+		if placed.Load() != 1 || over.Load() != int64(len(tills)-1) || d.count(t, "orders") != 1 {
+			t.Errorf("%d placed, %d refused, %d orders", placed.Load(), over.Load(), d.count(t, "orders"))
+		}
+		d.knock(t, ask{method: get, path: pathOf(l.URL)}).ok(t, 410)
 	})
 }
