@@ -287,18 +287,45 @@ func Cluster(t testing.TB) *Group {
 			if slot, err = m.ClusterKeySlot(ctx, key).Result(); err != nil {
 				continue
 			}
-			ranges, failed := m.ClusterSlots(ctx).Result()
-			if err = failed; err != nil {
+			var nodes string
+			if nodes, err = m.ClusterNodes(ctx).Result(); err != nil {
 				continue
 			}
-			for _, r := range ranges {
-				if int(slot) >= r.Start && int(slot) <= r.End {
-					return r.Nodes[0].Addr, nil
-				}
+			if address := masterOf(nodes, int(slot)); address != "" {
+				return address, nil
 			}
 		}
 		return "", fmt.Errorf("nobody has the slot of %s: %w", key, err)
 	}
 	g.open(t, url.URL{Scheme: "redis-cluster", User: url.UserPassword("default", g.password), Host: strings.Join(addresses, ",")})
 	return g
+}
+
+// masterOf finds who has a slot in the answer to CLUSTER NODES: a line a node, with its address before the @, its flags, and behind the
+// eighth column its slots.
+func masterOf(nodes string, slot int) string {
+	for line := range strings.Lines(nodes) {
+		columns := strings.Fields(line)
+		if len(columns) < 9 || !strings.Contains(columns[2], "master") || strings.Contains(columns[2], "fail") {
+			continue
+		}
+		for _, column := range columns[8:] {
+			first, last, many := strings.Cut(column, "-")
+			from, err := strconv.Atoi(first)
+			if err != nil {
+				continue // a slot that moves
+			}
+			to := from
+			if many {
+				if to, err = strconv.Atoi(last); err != nil {
+					continue
+				}
+			}
+			if slot >= from && slot <= to {
+				address, _, _ := strings.Cut(columns[1], "@")
+				return address
+			}
+		}
+	}
+	return ""
 }
