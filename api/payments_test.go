@@ -114,7 +114,7 @@ func TestRefusedPayments(t *testing.T) {
 			"no body":                {o.ID, d.shop.TestKey, "", 400, codeMalformed, nil},
 			"nothing in it":          {o.ID, d.shop.TestKey, "{}", 422, codeInvalid, []string{"method"}},
 			"unknown method":         {o.ID, d.shop.TestKey, `{"method":"cash"}`, 422, codeInvalid, []string{"method"}},
-			"method without gateway": {o.ID, d.shop.TestKey, `{"method":"bank_transfer"}`, 422, codeInvalid, []string{"method"}},
+			"method without gateway": {live.ID, d.shop.LiveKey, `{"method":"bank_transfer"}`, 422, codeInvalid, []string{"method"}},
 			"no card":                {o.ID, d.shop.TestKey, `{"method":"card"}`, 422, codeInvalid, []string{"card"}},
 			"null card":              {o.ID, d.shop.TestKey, `{"method":"card","card":null}`, 422, codeInvalid, []string{"card"}},
 			"card is a number":       {o.ID, d.shop.TestKey, `{"method":"card","card":4242424242424242}`, 422, codeInvalid, []string{"card"}},

@@ -164,6 +164,28 @@ func TestSwitchingMethods(t *testing.T) {
 	})
 }
 
+// Whoever tries Purser out can try transfers before they have set up an account; what is live never goes to the sample.
+func TestTestOrdersCanBePaidByTransferToASampleAccount(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		o := d.order(t)
+		var p models.PaymentView
+		d.pay(t, o.ID, `{"method":"bank_transfer"}`).ok(t, 201).into(t, &p)
+		if p.Status != models.PaymentPending || p.Instructions == nil || p.Instructions.AccountHolder != "TEST ACCOUNT" || p.Instructions.Reference == "" {
+			t.Fatalf("the payment is %+v with %+v", p, p.Instructions)
+		}
+		var paid models.OrderView
+		d.markPaid(t, o.ID, `{"amount":9800,"currency":"EUR","reference":"RF18"}`).ok(t, 200).into(t, &paid)
+		if paid.Status != models.OrderPaid || len(paid.Payments) != 1 {
+			t.Errorf("the order is %s with %+v", paid.Status, paid.Payments)
+		}
+		choices, err := s.PayChoices(t.Context(), d.shop.Live, "EUR")
+		if err != nil || len(choices) != 0 {
+			t.Errorf("live orders are offered %+v, %v", choices, err)
+		}
+	})
+}
+
 func TestWhatIsOffered(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		d, _, card := newCashier(t, s)

@@ -208,19 +208,19 @@ func (s *Store) PaymentMethodConfig(ctx context.Context, id string) (gateway str
 type PayChoice struct {
 	Method   string
 	Gateway  string
-	MethodID string // empty for the test gateway
+	MethodID string // empty for what test mode offers by itself
 }
 
-// PayChoices are the ways to pay in a currency: what the merchant has set up, and in test mode a card through the test gateway,
-// unless another gateway for cards was set up for it.
+// PayChoices are the ways to pay in a currency: what the merchant has set up, and in test mode also a card through the test gateway,
+// unless another gateway for cards is offered, and a transfer to the sample account, unless one to another account was set up.
 func (s *Store) PayChoices(ctx context.Context, sc Scope, currency string) ([]PayChoice, error) {
 	var rows []PaymentMethod
-	if err := paymentMethods(s.read(ctx), sc).Where("active").Order("position, id").Find(&rows).Error; err != nil {
+	if err := paymentMethods(s.read(ctx), sc).Order("position, id").Find(&rows).Error; err != nil {
 		return nil, err
 	}
 	var out []PayChoice
 	for _, m := range rows {
-		if len(m.Currencies) > 0 && !slices.Contains(m.Currencies, currency) {
+		if !m.Active || len(m.Currencies) > 0 && !slices.Contains(m.Currencies, currency) {
 			continue
 		}
 		if slices.ContainsFunc(out, func(c PayChoice) bool { return c.Method == m.Method }) {
@@ -230,6 +230,9 @@ func (s *Store) PayChoices(ctx context.Context, sc Scope, currency string) ([]Pa
 	}
 	if sc.Test && !slices.ContainsFunc(out, func(c PayChoice) bool { return c.Method == "card" }) {
 		out = append([]PayChoice{{Method: "card", Gateway: GatewayTest}}, out...)
+	}
+	if sc.Test && !slices.ContainsFunc(rows, func(m PaymentMethod) bool { return m.Method == GatewayBankTransfer }) {
+		out = append(out, PayChoice{Method: GatewayBankTransfer, Gateway: GatewayBankTransfer})
 	}
 	return out, nil
 }

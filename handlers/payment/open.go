@@ -165,13 +165,23 @@ type Gateways struct {
 	Open func(gateway string, config json.RawMessage) (Gateway, error)
 }
 
-// Find returns the gateway of the given name: one of Own without a merchant's payment method, or else the one that the method
-// configures. What Config ends with is returned as it is. A configuration that can no longer be opened is an error that quotes
+// sampleAccount is what transfers of test orders go to until the merchant has set up an account. Its IBAN is the example of the
+// German standard, whose bank has no such account.
+var sampleAccount = &BankTransferGateway{BankTransferConfig{
+	AccountHolder: "TEST ACCOUNT", IBAN: "DE89370400440532013000", BIC: "COBADEFFXXX", BankName: "Test Bank",
+	Text: "This is a test order: do not send money.",
+}}
+
+// Find returns the gateway of the given name: without a merchant's payment method one of Own, or the sample account for transfers;
+// else the one that the method configures. What Config ends with is returned as it is. A configuration that can no longer be opened is an error that quotes
 // nothing of it.
 func (g Gateways) Find(ctx context.Context, name, methodID string) (Gateway, error) {
 	if methodID == "" {
 		if own, ok := g.Own[name]; ok {
 			return own, nil
+		}
+		if name == GatewayBankTransfer {
+			return sampleAccount, nil
 		}
 		return nil, fmt.Errorf("there is no gateway %s", name)
 	}
