@@ -99,7 +99,7 @@ func NewWorker(c Config) (*Worker, error) {
 		if !ok {
 			continue
 		}
-		w.servers = append(w.servers, asynq.NewServer(c.Redis, asynq.Config{
+		w.servers = append(w.servers, asynq.NewServer(calm{c.Redis}, asynq.Config{
 			Concurrency:              max(c.Concurrency*weight/total, 1),
 			Queues:                   map[string]int{string(q.Name): 1},
 			TaskCheckInterval:        taskCheckInterval,

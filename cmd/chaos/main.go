@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
 	"syscall"
 )
 
@@ -38,6 +39,10 @@ func run(ctx context.Context, args []string, out, log io.Writer) int {
 	f.IntVar(&o.faults, "faults", 0, "how many faults happen; 0 is every kind once, with the storms between them")
 	f.Uint64Var(&o.seed, "seed", 1, "decides the customers and the faults")
 	f.BoolVar(&o.short, "short", false, "only quick faults, one upon the other, as in make test")
+	f.Func("only", "only the kinds of faults that a regular expression matches, such as 'Redis|SIGKILL one'", func(text string) (err error) {
+		o.only, err = regexp.Compile(text)
+		return err
+	})
 	keep := f.Bool("keep", false, "keep the logs, also if all is well")
 	if err := f.Parse(args); err != nil || f.NArg() > 0 || o.orders < 1 || o.faults < 0 {
 		if !errors.Is(err, flag.ErrHelp) {
@@ -58,9 +63,12 @@ func run(ctx context.Context, args []string, out, log io.Writer) int {
 
 // hold holds a trial, prints its table, and reports whether anything happened that must not.
 func hold(ctx context.Context, o options, out io.Writer, keep bool) (broken bool, err error) {
-	scenes := schedule(o.seed, o.faults)
+	scenes := schedule(o.seed, o.faults, o.only)
 	if o.short {
 		scenes = shortSchedule(o.seed)
+	}
+	if len(scenes) == 0 {
+		return false, errors.New("there is no such fault")
 	}
 	plans := make([]plan, o.orders)
 	for n := range plans {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math/rand/v2"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -48,21 +49,24 @@ var roles = []string{"api", "worker", "scheduler"}
 const stormEvery = 8
 
 // schedule is the first n scenes that a seed makes; 0 means each kind once, with the storms between them. Of the endless sequence of
-// scenes every round has every kind once.
-func schedule(seed uint64, n int) (scenes []scene) {
+// scenes every round has every kind once. Where only some kinds are wanted there are no storms.
+func schedule(seed uint64, n int, only *regexp.Regexp) (scenes []scene) {
+	wanted := kinds
+	if only != nil {
+		wanted = slices.DeleteFunc(slices.Clone(kinds), func(k kind) bool { return !only.MatchString(k.name) })
+	}
 	r := rand.New(rand.NewPCG(seed, 1<<63))
 	for {
-		order := r.Perm(len(kinds))
-		for i, k := range order {
-			scenes = append(scenes, scene{[]fault{newFault(r, kinds[k])}})
-			if (i+1)%stormEvery == 0 {
+		for i, k := range r.Perm(len(wanted)) {
+			scenes = append(scenes, scene{[]fault{newFault(r, wanted[k])}})
+			if only == nil && (i+1)%stormEvery == 0 {
 				scenes = append(scenes, storm(r))
 			}
 			if len(scenes) >= n && n > 0 {
 				return scenes[:n]
 			}
 		}
-		if n == 0 {
+		if n == 0 || len(scenes) == 0 {
 			return scenes
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"mime"
 	"mime/multipart"
 	"mime/quotedprintable"
@@ -13,6 +14,7 @@ import (
 	netmail "net/mail"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A temper is how the mail server or the merchant's server behaves.
@@ -190,6 +192,7 @@ func (s *sink) receive(conn net.Conn, in *bufio.Reader, to string, say func(stri
 		return true
 	}
 	got.to = to
+	time.Sleep(20*time.Millisecond + rand.N(60*time.Millisecond)) // as long as a server on the same continent
 	switch mood, changed := s.mood(); mood {
 	case later:
 		say("452 4.3.1 the disk is full")

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"time"
@@ -25,6 +26,7 @@ type options struct {
 	orders   int
 	faults   int // how many scenes; 0 is every kind of fault once
 	seed     uint64
+	only     *regexp.Regexp // the kinds of faults, by their names; nil is all
 	short    bool
 	out      io.Writer // tells how it goes
 }
