@@ -92,12 +92,13 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	}
 	conf.RuntimeParams["timezone"] = "UTC"
 	conf.RuntimeParams["application_name"] = "purser"
+	asSession(conf)
 	conns := o.MaxConns
 	if conns == 0 {
 		conns = 20
 	}
 	open := func(conf *pgx.ConnConfig, conns int) (*gorm.DB, error) {
-		pool := stdlib.OpenDB(*conf, stdlib.OptionAfterConnect(readUTC))
+		pool := stdlib.OpenDB(*conf, stdlib.OptionAfterConnect(readUTC), stdlib.OptionShouldPing(lively))
 		pool.SetMaxOpenConns(conns)
 		pool.SetMaxIdleConns(conns)
 		pool.SetConnMaxIdleTime(5 * time.Minute)

@@ -116,7 +116,7 @@ func Unavailable(err error) bool {
 	var pg *pgconn.PgError
 	if errors.As(err, &pg) {
 		switch pg.Code {
-		case "40001", "40P01": // serialization failure, deadlock
+		case "40001", "40P01", "55P03", "25P03": // serialization failure, deadlock, a lock that was not given in time, a transaction that stood still
 			return true
 		}
 		switch pg.Code[:min(len(pg.Code), 2)] {
