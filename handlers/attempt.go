@@ -33,22 +33,37 @@ type result struct {
 	err  error
 	// fail records the failure; nil means Store.Fail, which is right where there is nothing else to record.
 	fail func(context.Context, error) (models.Verdict, error)
+	// unmade means that the attempt did not come to anything, through no fault of the job: it is given back and not counted.
+	unmade bool
 }
 
 func kept(keep func(context.Context) error) result { return result{keep: keep} }
 func failed(err error) result                      { return result{err: err} }
 
+// readTimeout bounds how long a performer reads what it needs to know, so that a connection that fell silent does not cost it all of the
+// attempt's time.
+const readTimeout = 5 * time.Second
+
+func reading(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, readTimeout)
+}
+
 // unread is the result of an attempt that could not read what it needs to know from the store. The text of such an error may name the
 // database's address or quote a row, and what we pass on is kept in Redis.
 func (w *Worker) unread(c *models.Claim, err error) result {
-	if models.Unavailable(err) {
+	if models.Unavailable(err) || unanswered(err) && c.Kind.Every == 0 {
 		w.Log.Warn("the database does not answer", "job", c.JobID, "kind", c.Kind.Name, "err", models.ErrorText(err))
-		return failed(errNoDatabase)
+		return result{err: errNoDatabase, unmade: true}
 	}
 	if jobs.IsPermanent(err) || models.CodeOf(err) != "" {
 		return failed(err)
 	}
 	return failed(errors.New(models.ErrorText(err)))
+}
+
+// unanswered reports that the database is away, or did not answer in the time that it was given.
+func unanswered(err error) bool {
+	return models.Unavailable(err) || errors.Is(err, context.DeadlineExceeded)
 }
 
 type performer func(*Worker, context.Context, *models.Claim) result
@@ -132,7 +147,7 @@ func (w *Worker) process(ctx context.Context, task *asynq.Task) (err error) {
 	if w.ObserveWait != nil {
 		w.ObserveWait(kind.Name, max(start.Sub(claim.RunAt), 0)) // the clocks of two machines may differ
 	}
-	outcome, err := w.attempt(ctx, claim)
+	outcome, err := w.attempt(ctx, claim, start.Add(kind.TaskTimeout()))
 	w.observe(kind.Name, outcome, time.Since(start))
 	return err
 }
@@ -158,13 +173,13 @@ func (w *Worker) observe(kind string, o Outcome, took time.Duration) {
 	}
 }
 
-// attempt performs a claimed job and writes what came of it. The write has its own time, even when the attempt's is over.
-func (w *Worker) attempt(ctx context.Context, c *models.Claim) (Outcome, error) {
+// attempt performs a claimed job and writes what came of it, at the latest when the claim's own time is over.
+func (w *Worker) attempt(ctx context.Context, c *models.Claim, until time.Time) (Outcome, error) {
 	r := w.perform(ctx, c, performers[c.Kind.Name])
-	writing := context.WithoutCancel(ctx)
+	write := func(fn func(context.Context) error) error { return w.write(context.WithoutCancel(ctx), until, fn) }
 	log := w.Log.With("job", c.JobID, "kind", c.Kind.Name, "attempt", c.Attempt)
 	if r.err == nil {
-		err := write(writing, r.keep)
+		err := write(r.keep)
 		switch {
 		case err == nil:
 			log.Debug("job kept")
@@ -172,23 +187,26 @@ func (w *Worker) attempt(ctx context.Context, c *models.Claim) (Outcome, error) 
 		case models.IsFenced(err):
 			log.Warn("the result came too late; another worker has the job")
 			return OutcomeFenced, nil
-		case models.Unavailable(err) || errors.Is(err, context.DeadlineExceeded):
+		case unanswered(err):
 			log.Warn("the result could not be written; the job will be done again after its lease", "err", models.ErrorText(err))
 			return OutcomeUnwritten, nil
 		}
 		r = failed(errors.New("the result was refused: " + models.ErrorText(err)))
 	}
-	if w.base.Err() != nil {
-		if err := write(writing, func(ctx context.Context) error { return w.Store.GiveBack(ctx, c) }); err != nil {
+	if pause := storePause; r.unmade || w.base.Err() != nil {
+		if w.base.Err() != nil {
+			pause, r.err = 0, errShutdown
+		}
+		if err := write(func(ctx context.Context) error { return w.Store.GiveBack(ctx, c, pause) }); err != nil {
 			log.Warn("job not given back; its lease will end", "err", models.ErrorText(err))
 		}
-		return OutcomeGivenBack, &retryError{err: errShutdown}
+		return OutcomeGivenBack, &retryError{err: r.err, delay: pause}
 	}
 	if r.fail == nil {
 		r.fail = func(ctx context.Context, err error) (models.Verdict, error) { return w.Store.Fail(ctx, c, err) }
 	}
 	var verdict models.Verdict
-	err := write(writing, func(ctx context.Context) (err error) {
+	err := write(func(ctx context.Context) (err error) {
 		verdict, err = r.fail(ctx, r.err)
 		return err
 	})
@@ -206,19 +224,27 @@ func (w *Worker) attempt(ctx context.Context, c *models.Claim) (Outcome, error) 
 	return OutcomeFailed, &retryError{err: r.err, delay: verdict.Delay, counted: true}
 }
 
-// write retries within its few seconds: a connection that was cut is replaced at once, and the job's lease is long.
-func write(ctx context.Context, fn func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, jobs.WriteTimeout())
+// maxWritePause is the longest pause between two tries to write a result.
+const maxWritePause = time.Second
+
+// write tries again while the database does not answer, until the time is over: each try is short, because it may have met a connection
+// that fell silent, and all of them together are long, because a result that is lost has to be made again, after the claim's lease, and
+// outside that shows as a second copy. When the worker has to give its jobs back, there is time for one more try.
+func (w *Worker) write(ctx context.Context, until time.Time, fn func(context.Context) error) error {
+	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	for {
-		err := fn(ctx)
-		if err == nil || !models.Unavailable(err) || ctx.Err() != nil {
+	defer context.AfterFunc(w.base, func() { time.AfterFunc(jobs.WriteTimeout(), cancel) })()
+	for pause := maxWritePause / 16; ; pause = min(2*pause, maxWritePause) {
+		try, done := context.WithTimeout(ctx, jobs.WriteTimeout())
+		err := fn(try)
+		done()
+		if err == nil || !unanswered(err) {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return err
-		case <-time.After(100 * time.Millisecond):
+		case <-time.After(pause):
 		}
 	}
 }

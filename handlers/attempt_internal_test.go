@@ -124,28 +124,34 @@ func TestWhatAsynqIsTold(t *testing.T) {
 
 func TestWriteTriesAgainWhileTheDatabaseIsAway(t *testing.T) {
 	t.Parallel()
+	w := newTestWorker(t)
+	long := time.Now().Add(time.Hour)
 	away := &net.OpError{Op: "dial", Err: errors.New("refused")}
+	answers := []error{away, context.DeadlineExceeded, fmt.Errorf("timeout: %w", context.DeadlineExceeded), away, nil}
 	tries := 0
-	err := write(t.Context(), func(context.Context) error {
-		if tries++; tries < 3 {
-			return away
+	err := w.write(t.Context(), long, func(ctx context.Context) error {
+		if end, ok := ctx.Deadline(); !ok || time.Until(end) > jobs.WriteTimeout() {
+			t.Error("one try may take all of the time")
 		}
-		return nil
+		tries++
+		return answers[tries-1]
 	})
-	if err != nil || tries != 3 {
+	if err != nil || tries != len(answers) {
 		t.Errorf("%v after %d tries", err, tries)
 	}
 
 	refused := errors.New("refused for good")
 	tries = 0
-	if err := write(t.Context(), func(context.Context) error { tries++; return refused }); !errors.Is(err, refused) || tries != 1 {
+	if err := w.write(t.Context(), long, func(context.Context) error { tries++; return refused }); !errors.Is(err, refused) || tries != 1 {
 		t.Errorf("a refusal: %v after %d tries", err, tries)
 	}
 
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	if err := write(ctx, func(context.Context) error { return away }); !errors.Is(err, away) {
-		t.Errorf("without an end: %v", err)
+	none := func(context.Context) error { return away }
+	if err := w.write(t.Context(), time.Now().Add(50*time.Millisecond), none); !errors.Is(err, away) {
+		t.Errorf("when its time is over: %v", err)
+	}
+	if err := w.write(t.Context(), long, func(context.Context) error { w.giveBack(); return away }); !errors.Is(err, away) {
+		t.Errorf("when jobs have to be given back: %v", err)
 	}
 }
 

@@ -14,7 +14,9 @@ import (
 // an applied callback is not applied again. Permanent: a callback about a payment or refund that its merchant does not have in that mode
 // through that gateway. It is dead at once, for operators to see; a genuine callback means that money may have moved.
 func (w *Worker) callback(ctx context.Context, c *models.Claim) result {
-	_, err := w.Store.CallbackOrder(ctx, c.Args.Callback)
+	quick, done := reading(ctx)
+	defer done()
+	_, err := w.Store.CallbackOrder(quick, c.Args.Callback)
 	switch {
 	case errors.Is(err, models.ErrNothingToDo):
 		return w.keepNothing(c)

@@ -17,14 +17,16 @@ import (
 // Permanent: 410, and an address that must not be reached. Everything else is tried again on the published schedule, or later if the
 // receiver asks for it; after the last attempt the delivery is failed, and can be retried by hand.
 func (w *Worker) deliver(ctx context.Context, c *models.Claim) result {
-	d, err := w.Store.Dispatch(ctx, c.Args.Delivery)
+	quick, done := reading(ctx)
+	defer done()
+	d, err := w.Store.Dispatch(quick, c.Args.Delivery)
 	if errors.Is(err, models.ErrNothingToDo) {
 		return w.keepNothing(c)
 	}
 	if err != nil {
 		return w.unread(c, err)
 	}
-	body, err := w.Store.Body(ctx, d)
+	body, err := w.Store.Body(quick, d)
 	if err != nil {
 		return w.unread(c, err)
 	}

@@ -169,19 +169,27 @@ func TestAResultThatCannotBeWrittenIsMadeAgain(t *testing.T) {
 		far, link := behindLink(b, b.store)
 		far.OnCommit(b.publish)
 		var once sync.Once
+		sent := make(chan struct{})
 		b.mail.answers(func(_ context.Context, m mail.Message, _ int) error {
 			if b.emailOf(m) == models.EmailLicense {
-				once.Do(link.cut)
+				once.Do(func() {
+					link.cut()
+					close(sent)
+				})
 			}
 			return nil
 		})
-		b.work(func(c *handlers.Config) { c.Store = far })
+		shutdown := b.work(func(c *handlers.Config) { c.Store = far })
 		o, j := b.licensedOrder()
-		b.eventually("the worker gives up writing", func() bool { return b.outcomes.count(jobs.KindSendEmail, handlers.OutcomeUnwritten) > 0 })
+		<-sent
+		shutdown() // it would go on trying for half a minute
+		if n := b.outcomes.count(jobs.KindSendEmail, handlers.OutcomeUnwritten); n != 1 {
+			b.Errorf("%d results were not written, want one", n)
+		}
 		if j = b.jobIn(j.ID, models.JobRunning); j.Attempts != 1 {
 			b.Errorf("%d attempts", j.Attempts)
 		}
-		link.mend()
+		b.work()
 		b.relay()
 		b.delivered(o.ID)
 		if j = b.jobIn(j.ID, models.JobDone); j.Attempts != 2 || j.Epoch != 1 {
@@ -192,6 +200,52 @@ func TestAResultThatCannotBeWrittenIsMadeAgain(t *testing.T) {
 			b.Errorf("%d tries: %v", len(tries), tries)
 		}
 		b.idle()
+		b.sound()
+	})
+}
+
+// A job that could not be read costs no attempt: the database's troubles must not use up what is meant for the job's own.
+func TestAnAttemptThatTheDatabasePreventsIsNotCounted(t *testing.T) {
+	postgres(t, func(b *bench) {
+		o, j := func() (*models.OrderView, models.Job) {
+			stop := b.work(func(c *handlers.Config) { c.Queues = map[jobs.Queue]int{jobs.Fulfilment: 1} })
+			defer stop()
+			return b.licensedOrder()
+		}()
+		holder, err := storetest.Again(b, b.store).SQL().Begin()
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer func() { _ = holder.Rollback() }()
+		for _, statement := range []string{"SET LOCAL idle_in_transaction_session_timeout = 0", "LOCK TABLE emails IN ACCESS EXCLUSIVE MODE"} {
+			if _, err := holder.Exec(statement); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.work()
+		b.eventually("the job is given back", func() bool {
+			now, err := b.store.Job(b.Context(), j.ID)
+			return err == nil && now.State == models.JobDue && now.Attempts > 0
+		})
+		if err := holder.Rollback(); err != nil {
+			b.Fatal(err)
+		}
+		b.delivered(o.ID)
+		b.idle()
+		kind, err := jobs.KindOf(j.Kind)
+		if err != nil {
+			b.Fatal(err)
+		}
+		j = b.jobIn(j.ID, models.JobDone)
+		if j.Attempts < 2 || j.MaxAttempts != kind.MaxAttempts+j.Attempts-1 {
+			b.Errorf("%d attempts of %d: want all but one uncounted", j.Attempts, j.MaxAttempts)
+		}
+		if n := b.outcomes.count(jobs.KindSendEmail, handlers.OutcomeFailed); n != 0 {
+			b.Errorf("%d attempts count as failed", n)
+		}
+		if n := len(b.emailsOf(models.EmailLicense, b.mail.tried())); n != 1 {
+			b.Errorf("the licence was sent %d times", n)
+		}
 		b.sound()
 	})
 }

@@ -19,7 +19,9 @@ import (
 // Message-ID is the same on every try. Permanent: an answer of 5xx to the message, and an email that cannot be rendered. Everything
 // else is tried again; when the attempts are used up the email is failed, and with a licence email its item.
 func (w *Worker) sendEmail(ctx context.Context, c *models.Claim) result {
-	m, err := w.Store.Mailing(ctx, c.Args.Email)
+	quick, done := reading(ctx)
+	defer done()
+	m, err := w.Store.Mailing(quick, c.Args.Email)
 	if errors.Is(err, models.ErrNothingToDo) {
 		return w.keepNothing(c)
 	}
@@ -29,7 +31,7 @@ func (w *Worker) sendEmail(ctx context.Context, c *models.Claim) result {
 	if !wanted(m) {
 		return kept(func(ctx context.Context) error { return w.Store.KeepSkipped(ctx, c) })
 	}
-	account, err := w.account(ctx, m)
+	account, err := w.account(quick, m)
 	if err != nil {
 		return w.unread(c, err)
 	}

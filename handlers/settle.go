@@ -15,7 +15,9 @@ import (
 // ended in between, is failed: nothing was charged. One that is not over is asked about again, by a promise that is made with the answer. A
 // gateway that does not answer is tried again; when the attempts are used up the payment stays as it is, for staff to see.
 func (w *Worker) settle(ctx context.Context, c *models.Claim) result {
-	p, err := w.Store.Payment(ctx, c.Args.Payment)
+	quick, done := reading(ctx)
+	defer done()
+	p, err := w.Store.Payment(quick, c.Args.Payment)
 	if err != nil {
 		return w.unread(c, err)
 	}
@@ -35,7 +37,7 @@ func (w *Worker) settle(ctx context.Context, c *models.Claim) result {
 			Status: models.PaymentFailed, FailureCode: string(payment.ProcessingError), FailureMessage: payment.ProcessingError.Message(),
 		})
 	}
-	gateway, err := w.gatewayOf(ctx, p)
+	gateway, err := w.gatewayOf(quick, p)
 	if err != nil {
 		return w.unread(c, err)
 	}

@@ -238,14 +238,15 @@ func (t *tx) lockOrderOfJob(id string) error {
 	return t.s.dialect.lock(q, "").Pluck("id", &ids).Error
 }
 
-// GiveBack returns a claimed job at a worker's shutdown: due at once, without counting as a failure.
-func (s *Store) GiveBack(ctx context.Context, c *Claim) error {
+// GiveBack returns a claimed job that was not performed, through no fault of its own: it is due after a pause, and the attempt does not
+// count.
+func (s *Store) GiveBack(ctx context.Context, c *Claim, pause time.Duration) error {
 	return s.write(ctx, func(t *tx) error {
 		// Attempts is the fence and never lowered; the attempt is given back by allowing one more.
 		if err := t.Exec(`UPDATE jobs SET max_attempts = max_attempts + 1 WHERE id = ? AND state = 'running' AND attempts = ?`, c.JobID, c.Attempt).Error; err != nil {
 			return err
 		}
-		return t.giveBack(c, 0, nil)
+		return t.giveBack(c, pause, nil)
 	})
 }
 

@@ -122,7 +122,7 @@ func TestAClaimThatWasGivenUpCannotWrite(t *testing.T) {
 			tries := map[string]func() error{
 				"keep":         func() error { return s.Keep(t.Context(), late) },
 				"keep a key":   func() error { return s.KeepLicenses(t.Context(), late, []string{"LATE"}) },
-				"give back":    func() error { return s.GiveBack(t.Context(), late) },
+				"give back":    func() error { return s.GiveBack(t.Context(), late, 0) },
 				"fail":         func() error { _, err := s.Fail(t.Context(), late, errTest); return err },
 				"fail forever": func() error { _, err := s.Fail(t.Context(), late, jobs.Permanent(errTest)); return err },
 			}
@@ -206,7 +206,7 @@ func TestAJobGivenBackHasNotFailed(t *testing.T) {
 		kind := kindOf(t, j.Kind)
 		const shutdowns = 20 // far more than the kind has attempts
 		for range shutdowns {
-			if err := s.GiveBack(t.Context(), take(t, s, jobOf(t, s, j.ID))); err != nil {
+			if err := s.GiveBack(t.Context(), take(t, s, jobOf(t, s, j.ID)), 0); err != nil {
 				t.Fatal(err)
 			}
 		}

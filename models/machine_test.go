@@ -311,7 +311,7 @@ func (m *machine) fenced(c *models.Claim) {
 	}
 }
 
-func (m *machine) giveBack(r *rapid.T) { m.must(m.s.GiveBack(m.t.Context(), m.claim(r))) }
+func (m *machine) giveBack(r *rapid.T) { m.must(m.s.GiveBack(m.t.Context(), m.claim(r), 0)) }
 
 // relay lets the alarms of some jobs go off.
 func (m *machine) relay(r *rapid.T) {
