@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode"
 
 	"github.com/go-pdf/fpdf"
 	"github.com/gofiber/fiber/v2"
+	"github.com/gosimple/unidecode"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/purser-dev/purser/models"
 )
@@ -78,19 +81,30 @@ func printReceipt(o *tokenOrder) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// printed is text as the fonts have it. Letters beyond the basic plane would break the font's tables.
+// drawn are the scripts whose letters the fonts have, one after the other from left to right.
+var drawn = []*unicode.RangeTable{unicode.Latin, unicode.Greek, unicode.Cyrillic, unicode.Armenian, unicode.Georgian, unicode.Common, unicode.Inherited}
+
+// printed is text as the fonts have it. What they lack, or would draw as a row of unconnected letters, is written in Latin letters, as in a
+// passport: a name that somebody can read is better than boxes. The order's page has it as it was typed.
 func printed(text string) string {
-	return strings.Map(func(c rune) rune {
+	var out strings.Builder
+	for _, c := range norm.NFC.String(text) {
+		wide := c >= '\u3000' && c <= '\u303f' || c >= '\uff00' && c <= '\uffef' // signs and letters of East Asian fonts
 		switch {
 		case c < ' ' || c == 0x7f:
-			return -1
 		case c == '\u202f': // a narrow space that some viewers show as a box
-			return '\u00a0'
-		case c > 0xFFFF:
-			return '?'
+			out.WriteRune('\u00a0')
+		case c <= 0xFFFF && unicode.In(c, drawn...) && !wide:
+			out.WriteRune(c)
+		default:
+			latin := unidecode.Unidecode(string(c))
+			if latin == "" {
+				latin = "?"
+			}
+			out.WriteString(latin)
 		}
-		return c
-	}, text)
+	}
+	return strings.TrimSpace(strings.ReplaceAll(out.String(), "  ", " "))
 }
 
 func (r receipt) say(style string, size float64, text string) {
