@@ -334,3 +334,21 @@ func TestCheckoutLimitsCodes(t *testing.T) {
 		b.press(t, page, "coupon", url.Values{"coupon": {"GUESS"}, "email": {"ada@example.com"}}).has(t, "Too many promotion codes", "ada@example.com")
 	})
 }
+
+// What is no text ends as what is not there, not as an error of the database's.
+func TestCheckoutOfWhatIsNoText(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		b := d.till()
+		page := b.buy(t, "/buy/"+d.product.ID)
+		path, _, _ := strings.Cut(b.path, "?")
+		for _, field := range []string{"currency", "cart", "action", "coupon", "method", "total", "quantity." + d.product.ID, "quantity.\xfe"} {
+			form := formOf(page)
+			form.Set("action", "update")
+			form.Set(field, "\xfe\x1a\x00R\x13")
+			if got := b.post(t, path, form); got.status >= 500 {
+				t.Errorf("%s: %d %s", field, got.status, got.body)
+			}
+		}
+	})
+}

@@ -51,6 +51,9 @@ type OfferShown struct {
 // Cart returns a visitor's open cart as the checkout page shows it; not_found if there is none or it is empty. The customer is who
 // the taxes and per-customer limits are judged for.
 func (s *Store) Cart(ctx context.Context, sc Scope, visitor, currency string) (*CartShown, error) {
+	if !knownCurrency(currency) { // PostgreSQL would answer text that it cannot store with an error
+		return nil, notFound("cart")
+	}
 	db := s.read(ctx)
 	var c Cart
 	err := db.Where("visitor = ? AND merchant_id = ? AND test = ? AND currency = ? AND order_id IS NULL", visitor, sc.MerchantID, sc.Test, currency).Take(&c).Error
