@@ -21,7 +21,7 @@ gotest := go test -count=1 -timeout 40m
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run build test test-race hostile lint fmt smoke bench chaos ci clean
+.PHONY: help run build test test-race hostile fuzz lint fmt smoke bench chaos ci clean
 
 help:
 	@awk -F ': +' '/^## / { sub(/^## /, ""); printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -51,6 +51,10 @@ test-race:
 hostile:
 	@.ci/need postgres redis
 	PURSER_TEST_REQUESTS=$${PURSER_TEST_REQUESTS:-100000} .ci/with-stores $(gotest) -v -run '^TestRandomRequests$$' ./api
+
+## fuzz: run every fuzz target for half a minute; ARGS=300 for as many seconds
+fuzz:
+	.ci/fuzz $(ARGS)
 
 ## lint: check formatting, vet, staticcheck and the other linters
 lint:
