@@ -14,7 +14,7 @@ import (
 )
 
 // browserPatience bounds one test in the browser.
-const browserPatience = 4 * time.Minute
+const browserPatience = 15 * time.Minute
 
 // findBrowser finds Chromium, or says how to get it: no test is skipped for the lack of it.
 func findBrowser(t testing.TB) string {
