@@ -22,6 +22,7 @@ const (
 	OutcomeFailed    Outcome = "failed" // will be tried again
 	OutcomeDead      Outcome = "dead"
 	OutcomeGivenBack Outcome = "given_back"
+	OutcomePutOff    Outcome = "put_off"   // not begun, because the server that it calls is slow or full
 	OutcomeSkipped   Outcome = "skipped"   // somebody else has or had the job
 	OutcomeFenced    Outcome = "fenced"    // the result came after the claim was given up
 	OutcomeUnwritten Outcome = "unwritten" // the database did not take the result; the job is done again after its lease
@@ -133,6 +134,15 @@ func (w *Worker) process(ctx context.Context, task *asynq.Task) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %w", err, asynq.SkipRetry)
 	}
+	if e := jobs.ErrandOf(task.Payload()); e.Server != "" {
+		p, delay := w.turnstiles[kind.Queue].enter(ctx, e.Server, e.Merchant)
+		if p == nil {
+			w.observe(kind.Name, OutcomePutOff, 0)
+			return &retryError{err: errPutOff, delay: delay}
+		}
+		defer p.leave()
+		ctx = withPass(ctx, p)
+	}
 	claim, err := w.claim(ctx, jobID, epoch, kind)
 	if err != nil {
 		// Not counted: nobody has tried the job. Its text may name the database's address, so it stays out of Redis.
@@ -155,6 +165,7 @@ func (w *Worker) process(ctx context.Context, task *asynq.Task) (err error) {
 var (
 	errNoDatabase = errors.New("the database does not answer")
 	errPanic      = errors.New("the job panicked; the worker's log has the stack")
+	errPutOff     = errors.New("not begun yet: the server that the job calls is slow, or enough are calling it")
 )
 
 func (w *Worker) logPanic(p any, args ...any) {

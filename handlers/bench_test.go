@@ -39,6 +39,8 @@ type bench struct {
 	ahead     atomic.Int64 // nanoseconds by which the gateway's clock is ahead
 }
 
+var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}
+
 // each runs fn on both profiles: PostgreSQL with a real Redis, and SQLite with the in-process one.
 func each(t *testing.T, fn func(b *bench)) {
 	t.Helper()
@@ -58,7 +60,7 @@ func newBench(t *testing.T, s *models.Store) *bench {
 	s.OnCommit(b.publisher.Publish)
 	b.inspector = asynq.NewInspectorFromRedisClient(b.redis.Client)
 	b.webhooks = webhook.NewSender(webhook.Config{
-		UserAgent: "Purser/test", AllowedPrivateNets: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, Timeout: 2 * time.Second,
+		UserAgent: "Purser/test", AllowedPrivateNets: loopback, Timeout: 2 * time.Second,
 	})
 	var err error
 	b.gateway, err = payment.NewTest(payment.TestConfig{

@@ -36,7 +36,10 @@ func (w *Worker) deliver(ctx context.Context, c *models.Claim) result {
 		return failed(jobs.Permanent(err))
 	}
 	header.Set("Content-Type", "application/json")
-	res := w.Webhooks.Send(ctx, webhook.Request{URL: d.Endpoint.URL, Method: http.MethodPost, Header: header, Body: body, AllowPrivate: d.AllowPrivate})
+	var res webhook.Result
+	calling(ctx).call(func() {
+		res = w.Webhooks.Send(ctx, webhook.Request{URL: d.Endpoint.URL, Method: http.MethodPost, Header: header, Body: body, AllowPrivate: d.AllowPrivate})
+	})
 	if w.ObserveWebhook != nil {
 		w.ObserveWebhook(webhookOutcome(res))
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,7 +58,12 @@ func (b *bench) attempted(r *receiver, n int) (d *models.DeliveryDetail, j model
 // ping sends an event of the merchant's own to all endpoints.
 func (b *bench) ping() *models.EventView {
 	b.Helper()
-	e, err := b.store.CreateCustomEvent(b.Context(), b.shop.Test, "custom.ping", `{"n":1}`)
+	return b.event("custom.ping")
+}
+
+func (b *bench) event(kind string) *models.EventView {
+	b.Helper()
+	e, err := b.store.CreateCustomEvent(b.Context(), b.shop.Test, kind, `{"n":1}`)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -111,7 +115,7 @@ func TestWhatAnAnswerMeans(t *testing.T) {
 			receivers[i].answers(c.answer)
 		}
 		e := b.ping()
-		impatient := webhook.NewSender(webhook.Config{Timeout: 700 * time.Millisecond, AllowedPrivateNets: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
+		impatient := webhook.NewSender(webhook.Config{Timeout: 700 * time.Millisecond, AllowedPrivateNets: loopback})
 		defer impatient.Close()
 		stop := b.work(func(c *handlers.Config) { c.Concurrency, c.Webhooks = 60, impatient })
 		<-hang.reached

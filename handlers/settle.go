@@ -45,7 +45,8 @@ func (w *Worker) settle(ctx context.Context, c *models.Claim) result {
 	if closer, ok := gateway.(payment.Closer); ok && p.Status == models.PaymentCancelled {
 		ask = closer.Cancel
 	}
-	out, err := ask(ctx, p.Reference)
+	var out payment.Outcome
+	calling(ctx).call(func() { out, err = ask(ctx, p.Reference) })
 	if err != nil {
 		return failed(fmt.Errorf("the gateway does not tell: %w", err))
 	}

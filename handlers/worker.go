@@ -23,7 +23,8 @@ import (
 type Config struct {
 	Store *models.Store
 	Redis jobs.Redis
-	// Concurrency is how many jobs are performed at once, divided among the queues by their weights.
+	// Concurrency is how many jobs are worked on at once, divided among the queues by their weights; those that wait for others come on
+	// top, see jobs.Queues.
 	Concurrency int
 	// Queues are the queues to serve with their weights; empty means all of jobs.Queues.
 	Queues   map[jobs.Queue]int
@@ -52,11 +53,13 @@ type Worker struct {
 	Config
 	gateways payment.Gateways
 	servers  []*asynq.Server
-	client   redis.UniversalClient
-	base     context.Context // ends when jobs have to be given back
-	giveBack context.CancelFunc
-	stop     context.CancelFunc
-	upkeep   sync.WaitGroup
+	// turnstiles keep slow servers of others from taking all the places of a queue.
+	turnstiles map[jobs.Queue]*turnstile
+	client     redis.UniversalClient
+	base       context.Context // ends when jobs have to be given back
+	giveBack   context.CancelFunc
+	stop       context.CancelFunc
+	upkeep     sync.WaitGroup
 }
 
 var errShutdown = errors.New("the worker is shutting down")
@@ -69,7 +72,7 @@ const (
 
 // NewWorker makes a worker; Start lets it begin.
 func NewWorker(c Config) (*Worker, error) {
-	w := &Worker{Config: c}
+	w := &Worker{Config: c, turnstiles: map[jobs.Queue]*turnstile{}}
 	w.gateways = payment.Gateways{Own: c.Gateways, Open: c.OpenGateway, Config: func(ctx context.Context, id string) (string, json.RawMessage, error) {
 		gateway, _, config, err := c.Store.PaymentMethodConfig(ctx, id)
 		return gateway, config, err
@@ -99,8 +102,14 @@ func NewWorker(c Config) (*Worker, error) {
 		if !ok {
 			continue
 		}
+		places := jobs.Places(q.Name, c.Concurrency, weight, total)
+		room := places
+		if q.Name != jobs.Webhooks { // whose jobs all call servers
+			room -= max(places/4, 1)
+		}
+		w.turnstiles[q.Name] = newTurnstile(places, room)
 		w.servers = append(w.servers, asynq.NewServer(calm{c.Redis}, asynq.Config{
-			Concurrency:              max(c.Concurrency*weight/total, 1),
+			Concurrency:              places,
 			Queues:                   map[string]int{string(q.Name): 1},
 			TaskCheckInterval:        taskCheckInterval,
 			DelayedTaskCheckInterval: delayedCheckInterval,

@@ -20,16 +20,30 @@ const (
 	Maintenance Queue = "maintenance"
 )
 
-// Queues lists every queue with the weight by which a worker's concurrency is divided among them by default.
+// Queues lists every queue with the weight by which a worker's concurrency is divided among them by default, and with how many jobs wait
+// for others (a mail server, a merchant's server, a gateway, the database) while one needs the processor: as many times its share are
+// performed at once.
 var Queues = []struct {
 	Name   Queue
 	Weight int
+	Waits  int
 }{
-	{Payments, 2},
-	{Fulfilment, 4},
-	{Email, 4},
-	{Webhooks, 8},
-	{Maintenance, 1},
+	{Payments, 2, 8},
+	{Fulfilment, 4, 4},
+	{Email, 4, 8},
+	{Webhooks, 8, 16},
+	{Maintenance, 1, 1},
+}
+
+// Places is how many jobs of a queue a worker performs at once, where total is the sum of the weights of the queues that it serves.
+func Places(name Queue, concurrency, weight, total int) int {
+	places := max((concurrency*weight+total-1)/total, 1)
+	for _, q := range Queues {
+		if q.Name == name {
+			places *= q.Waits
+		}
+	}
+	return places
 }
 
 // QueueByName returns the queue of that name, or an error that lists those there are.

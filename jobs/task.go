@@ -22,6 +22,19 @@ type Handover struct {
 	RunAt time.Time
 }
 
+// Errand is whose server a job calls, as its task tells before the job is claimed. Both are empty for a job that calls none.
+type Errand struct {
+	// Server is the id of what the server belongs to: a webhook endpoint, a product, a payment method.
+	Server   string `json:"server,omitempty"`
+	Merchant string `json:"merchant,omitempty"`
+}
+
+// ErrandOf reads where a task's job goes.
+func ErrandOf(payload []byte) (e Errand) {
+	_ = json.Unmarshal(payload, &e) // a task of ours is an object of strings
+	return e
+}
+
 // TaskID is the id under which Asynq knows one handover of a job.
 func TaskID(jobID string, epoch int) string { return jobID + "." + strconv.Itoa(epoch) }
 

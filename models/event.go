@@ -94,7 +94,7 @@ func (t *tx) deliver(e *Event, w *WebhookEndpoint) string {
 		ID: newID("dlv"), MerchantID: e.MerchantID, Test: e.Test, EventID: e.ID, EndpointID: w.ID,
 		Status: DeliveryPending, CreatedAt: t.now,
 	}
-	d.JobID = t.stage(jobs.KindDeliver, Job{Args: JobArgs{Delivery: d.ID}, OrderID: e.OrderID, MerchantID: &e.MerchantID})
+	d.JobID = t.stage(jobs.KindDeliver, Job{Args: JobArgs{Delivery: d.ID, Errand: jobs.Errand{Server: w.ID, Merchant: e.MerchantID}}, OrderID: e.OrderID, MerchantID: &e.MerchantID})
 	t.deliveries = append(t.deliveries, d)
 	return d.ID
 }

@@ -64,6 +64,7 @@ type JobArgs struct {
 	Payment  string `json:"payment,omitempty"`
 	Callback string `json:"callback,omitempty"`
 	Product  string `json:"product,omitempty"`
+	jobs.Errand
 	Test     bool   `json:"test,omitempty"`
 }
 

@@ -27,9 +27,17 @@ func (t *tx) askLater(p *Payment, name string, pause time.Duration) {
 		return
 	}
 	t.stage(jobs.KindSettle, Job{
-		Args: JobArgs{Payment: p.ID}, OrderID: &p.OrderID, MerchantID: &p.MerchantID, RunAt: t.now.Add(pause),
+		Args: JobArgs{Payment: p.ID, Errand: p.errand()}, OrderID: &p.OrderID, MerchantID: &p.MerchantID, RunAt: t.now.Add(pause),
 		Lazy: pause > soon, DedupeKey: nullable(p.ID + ":settle:" + name),
 	})
+}
+
+// errand is whose server is asked for the payment: that of the merchant's payment method, or of the gateway that needs none.
+func (p *Payment) errand() jobs.Errand {
+	if p.MethodID != nil {
+		return jobs.Errand{Server: *p.MethodID, Merchant: p.MerchantID}
+	}
+	return jobs.Errand{Server: p.MerchantID, Merchant: p.MerchantID}
 }
 
 // callOffSettling ends the promises to ask the gateway: it has answered.

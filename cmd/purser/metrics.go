@@ -52,7 +52,7 @@ const customEvents = "custom"
 
 // outcomes is every way in which an attempt may end.
 var outcomes = []handlers.Outcome{
-	handlers.OutcomeKept, handlers.OutcomeFailed, handlers.OutcomeDead, handlers.OutcomeGivenBack, handlers.OutcomeSkipped,
+	handlers.OutcomeKept, handlers.OutcomeFailed, handlers.OutcomeDead, handlers.OutcomeGivenBack, handlers.OutcomePutOff, handlers.OutcomeSkipped,
 	handlers.OutcomeFenced, handlers.OutcomeUnwritten,
 }
 
@@ -95,7 +95,7 @@ func measureWorker(r prometheus.Registerer) *workerMetrics {
 
 func (m *workerMetrics) attempt(kind string, outcome handlers.Outcome, d time.Duration) {
 	m.attempts.WithLabelValues(kind, string(outcome)).Inc()
-	if outcome != handlers.OutcomeSkipped {
+	if outcome != handlers.OutcomeSkipped && outcome != handlers.OutcomePutOff {
 		m.took.WithLabelValues(kind).Observe(d.Seconds())
 	}
 }

@@ -119,7 +119,7 @@ func settingsTable(checkQueue func(name string) error) []setting {
 			name: "PURSER_WORKER_CONCURRENCY", absent: "4 × cores", example: "8",
 			kind: "number", roles: roleWorker,
 			want:  "a whole number from 1",
-			help:  "how many jobs a worker performs at a time",
+			help:  "how many jobs a worker works on at a time; those that wait for other servers come on top",
 			parse: parseConcurrency,
 		},
 		{
