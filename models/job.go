@@ -65,7 +65,7 @@ type JobArgs struct {
 	Callback string `json:"callback,omitempty"`
 	Product  string `json:"product,omitempty"`
 	jobs.Errand
-	Test     bool   `json:"test,omitempty"`
+	Test bool `json:"test,omitempty"`
 }
 
 func (j *Job) handover() jobs.Handover {
