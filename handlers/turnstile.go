@@ -10,22 +10,23 @@ import (
 
 // The rules of a turnstile.
 const (
-	slowAnswer = time.Second           // an answer that takes longer makes its server a slow one, and so does one that has not come
-	turnWait   = 50 * time.Millisecond // how long a job waits for its turn at a quick server; turns come fast there
-	shortDelay = time.Second           // how long a job is put off at least
-	longDelay  = 30 * time.Second      // and how far apart the jobs that are put off are spread at most
-	doorMemory = 10 * time.Minute      // after which what is known of a server counts no more
+	slowAnswer = time.Second            // an answer that takes longer makes its server a slow one, and so does one that has not come
+	lateAnswer = 250 * time.Millisecond // after which it is no longer known whether the server answers
+	turnWait   = 50 * time.Millisecond  // how long a job waits for its turn at a quick server; turns come fast there
+	shortDelay = time.Second            // how long a job is put off at least
+	longDelay  = 30 * time.Second       // and how far apart the jobs that are put off are spread at most
+	doorMemory = 10 * time.Minute       // after which what is known of a server counts no more
 )
 
 // turnstile decides which jobs of one queue may go to other people's servers now, so that servers that are slow, or do not answer,
 // never hold all the places of the queue. It knows servers by what jobs call them and by whose they are, and learns how quick they are
 // from their answers. A job that may not go now is put off: its attempt has not begun, and does not count.
 //
-//   - One server holds at most a quarter of the places.
-//   - The slow servers share one quarter, and those that nothing is known of another, so that half is left to those that answer.
-//   - One merchant's servers hold at most half of the places.
+//   - The slow servers share a quarter of the places, and those of which it is not known whether they answer another, so that half is
+//     left to those that do.
+//   - One server holds at most half of the places, and one merchant's servers three quarters.
 //
-// At a quick server a job waits a moment for its turn, because putting it off costs a second and more.
+// A job waits a moment for its turn at a server that is likely to be quick, because putting it off costs a second and more.
 type turnstile struct {
 	places int
 	room   int // how many of the places may be held at all; the rest is for jobs that go nowhere
@@ -95,7 +96,7 @@ func (t *turnstile) enter(ctx context.Context, server, owner string) (p *pass, d
 		t.mu.Unlock()
 		return p, 0
 	}
-	if d.pace(now) != quick {
+	if !t.worthWaiting(d, now) {
 		delay = d.delay(now)
 		t.mu.Unlock()
 		return nil, delay
@@ -109,6 +110,24 @@ func (t *turnstile) enter(ctx context.Context, server, owner string) (p *pass, d
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return nil, d.delay(t.now())
+}
+
+// worthWaiting reports whether a turn at a server is likely to come soon. Where nothing is known, some wait for what the first learn,
+// so that a long queue is not put off before the first answer, which is a moment away.
+func (t *turnstile) worthWaiting(d *door, now time.Time) bool {
+	switch d.pace(now) {
+	case quick:
+		return true
+	case untested:
+		others := 0
+		for _, w := range t.waiting {
+			if w.pass.door == d {
+				others++
+			}
+		}
+		return others < max(t.places/4, 1)
+	}
+	return false
 }
 
 // granted waits for a turn, for a moment.
@@ -133,8 +152,8 @@ func (t *turnstile) granted(ctx context.Context, w *turn) bool {
 
 // admit gives a place if the rules allow it.
 func (t *turnstile) admit(p *pass, now time.Time) bool {
-	quarter, half := max(t.places/4, 1), max(t.places/2, 1)
-	if t.inside >= t.room || t.owners[p.owner] >= half || p.door.inside >= quarter {
+	quarter := max(t.places/4, 1)
+	if t.inside >= t.room || t.owners[p.owner] >= max(t.places-quarter, 1) || p.door.inside >= max(t.places/2, 1) {
 		return false
 	}
 	if pace := p.door.pace(now); pace != quick {
@@ -158,7 +177,7 @@ func (t *turnstile) admit(p *pass, now time.Time) bool {
 	return true
 }
 
-// leave gives the place back, to the first who waits for one like it.
+// leave gives the place back, to the first who waits for one like it. What was learnt meanwhile may let in others too.
 func (p *pass) leave() {
 	if p == nil {
 		return
@@ -174,13 +193,13 @@ func (p *pass) leave() {
 		delete(t.owners, p.owner)
 	}
 	now := t.now()
-	for i, w := range t.waiting {
-		if t.admit(w.pass, now) {
-			t.waiting = slices.Delete(t.waiting, i, i+1)
-			close(w.granted)
-			return
+	t.waiting = slices.DeleteFunc(t.waiting, func(w *turn) bool {
+		if !t.admit(w.pass, now) {
+			return false
 		}
-	}
+		close(w.granted)
+		return true
+	})
 }
 
 // call runs the request to the server, and learns from how long it takes.
@@ -215,10 +234,10 @@ func (d *door) pace(now time.Time) pace {
 	switch {
 	case d.slow || len(d.out) > 0 && now.Sub(d.out[0]) > slowAnswer:
 		return slow
-	case d.tested:
-		return quick
+	case !d.tested || len(d.out) > 0 && now.Sub(d.out[0]) > lateAnswer:
+		return untested
 	}
-	return untested
+	return quick
 }
 
 // delay is when a job that is put off should come back. They are spread over the time that those before them are likely to take, so that
@@ -230,8 +249,11 @@ func (d *door) delay(now time.Time) time.Duration {
 		d.putOff, d.window = [2]int{0, d.putOff[0]}, now
 	}
 	d.putOff[0]++
+	if d.pace(now) != slow {
+		return shortDelay + rand.N(shortDelay)
+	}
 	queue := time.Duration(max(d.putOff[0], d.putOff[1]))
-	spread := min(queue*max(d.typical, shortDelay/4), longDelay)
+	spread := min(queue*max(d.typical, slowAnswer)/4, longDelay)
 	return shortDelay + rand.N(spread+1)
 }
 

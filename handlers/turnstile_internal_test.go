@@ -63,12 +63,12 @@ func (g *turning) hangs(p *pass) {
 	<-sent
 }
 
-func TestOneServerHoldsAQuarter(t *testing.T) {
+func TestOneServerHoldsHalf(t *testing.T) {
 	t.Parallel()
 	g := newTurning(t)
 	g.answers("quick", "a", time.Millisecond)
 	var held []*pass
-	for range 4 {
+	for range 8 {
 		held = append(held, g.passes("quick", "a"))
 	}
 	g.putsOff("quick", "a")
@@ -78,14 +78,13 @@ func TestOneServerHoldsAQuarter(t *testing.T) {
 	g.putsOff("quick", "a")
 }
 
-func TestOneMerchantHoldsHalf(t *testing.T) {
+func TestOneMerchantHoldsThreeQuarters(t *testing.T) {
 	t.Parallel()
 	g := newTurning(t)
-	for n := range 8 {
-		server := fmt.Sprint("server", n)
-		g.answers(server, "a", time.Millisecond)
+	for n := range 12 {
+		g.answers(fmt.Sprint("server", n), "a", time.Millisecond)
 	}
-	for n := range 8 {
+	for n := range 12 {
 		g.passes(fmt.Sprint("server", n), "a")
 	}
 	g.putsOff("server0", "a")
@@ -130,10 +129,61 @@ func TestSlowServersAreQuickAgainWhenTheyAnswer(t *testing.T) {
 	g.putsOff("server", "a") // two for each of two slow ones
 	first.call(func() { g.now = g.now.Add(time.Millisecond) })
 	first.leave()
-	for range 3 {
+	for range 7 {
 		g.passes("server", "a")
 	}
 	g.putsOff("server", "a")
+}
+
+// A quick server that stops to answer counts as one that nothing is known of, and then as a slow one.
+func TestAServerThatStopsToAnswer(t *testing.T) {
+	t.Parallel()
+	g := newTurning(t)
+	g.answers("server", "a", time.Millisecond)
+	for range 3 {
+		g.hangs(g.passes("server", "a"))
+	}
+	g.now = g.now.Add(lateAnswer + time.Millisecond)
+	g.hangs(g.passes("server", "a"))
+	g.putsOff("server", "a")
+	g.putsOff("new", "b")
+	g.now = g.now.Add(slowAnswer)
+	g.putsOff("server", "a")
+	g.passes("new", "b")
+}
+
+// Behind the first jobs of a long queue at an unknown server as many wait for what those learn; the others are put off for a second or
+// two, since by then it is known.
+func TestSomeWaitForTheFirstAnswer(t *testing.T) {
+	t.Parallel()
+	g := newTurning(t)
+	g.wait = time.Hour
+	var held []*pass
+	for range 4 {
+		held = append(held, g.passes("new", "a"))
+	}
+	turns := make(chan *pass)
+	for range 4 {
+		go func() {
+			p, _ := g.enter(context.Background(), "new", "a")
+			turns <- p
+		}()
+	}
+	for queued := 0; queued < 4; {
+		g.mu.Lock()
+		queued = len(g.waiting)
+		g.mu.Unlock()
+	}
+	if delay := g.putsOff("new", "a"); delay > 2*shortDelay {
+		t.Errorf("it is put off for %s", delay)
+	}
+	held[0].call(func() { g.now = g.now.Add(time.Millisecond) })
+	held[0].leave()
+	for range 4 {
+		if <-turns == nil {
+			t.Error("a job waited in vain")
+		}
+	}
 }
 
 // Jobs that go nowhere keep places of their own.
@@ -154,7 +204,7 @@ func TestTurnsComeInOrder(t *testing.T) {
 	g.wait = time.Hour
 	g.answers("quick", "a", time.Millisecond)
 	var held []*pass
-	for range 4 {
+	for range 8 {
 		held = append(held, g.passes("quick", "a"))
 	}
 	order := make(chan int, 3)

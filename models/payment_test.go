@@ -30,7 +30,7 @@ func TestBeginPayment(t *testing.T) {
 		if got := eventsOf(t, s, shop); got != models.EventOrderCreated {
 			t.Errorf("beginning a payment is told of: %q", got)
 		}
-		if j := oneJob(t, s, shop, jobs.KindSettle); j.Args != (models.JobArgs{Payment: p.ID}) || j.State != models.JobDue {
+		if j := oneJob(t, s, shop, jobs.KindSettle); j.Args != (models.JobArgs{Payment: p.ID, Errand: jobs.Errand{Server: shop.ID, Merchant: shop.ID}}) || j.State != models.JobDue {
 			t.Errorf("job %s", toJSON(t, j))
 		}
 		if stored := ok(s.Payment(t.Context(), p.ID))(t); toJSON(t, stored) != toJSON(t, p) {
