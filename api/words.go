@@ -177,28 +177,9 @@ func (w words) Linked(id, href string, args ...any) template.HTML {
 	return template.HTML(strings.Replace(text, "&lt;/a&gt;", end, 1)) // every other sign of it was escaped above
 }
 
-// Money writes minor units of an ISO 4217 currency with the language's decimal sign and the currency's code, which unlike a $ says
-// which: "1,234.50 EUR" in English, "1 234,50 EUR" elsewhere. The spaces in it do not break.
+// Money writes minor units of an ISO 4217 currency as the language does, as emails have it too: "1,234.50 EUR" in English.
 func (w words) Money(minor int64, currency string) string {
-	number, code, _ := strings.Cut(mail.FormatMoney(minor, currency), " ")
-	whole, fraction, decimals := strings.Cut(number, ".")
-	sign := ""
-	if rest, negative := strings.CutPrefix(whole, "-"); negative {
-		sign, whole = "\u2212", rest
-	}
-	point, group := ",", "\u202f" // a narrow space, which is never taken for a decimal sign
-	if w.Locale() == "en" {
-		point, group = ".", ","
-	}
-	if len(whole) > 4 || (w.Locale() == "en" && len(whole) > 3) {
-		for i := len(whole) - 3; i > 0; i -= 3 {
-			whole = whole[:i] + group + whole[i:]
-		}
-	}
-	if decimals {
-		whole += point + fraction
-	}
-	return sign + whole + "\u00a0" + code
+	return mail.FormatMoney(w.Locale(), minor, currency)
 }
 
 // Date writes a day, in UTC, as the language does: "1 March 2026". The zero time is empty.

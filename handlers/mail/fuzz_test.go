@@ -33,20 +33,22 @@ func FuzzMerchantText(f *testing.F) {
 	})
 }
 
-// Money that is written can be read again, to the last minor unit.
+// Money that is written can be read again in every language, to the last minor unit.
 func FuzzFormatMoney(f *testing.F) {
 	f.Add(int64(9800), "EUR")
 	f.Add(int64(-1), "JPY")
 	f.Add(int64(-9223372036854775808), "KWD")
 	f.Fuzz(func(t *testing.T, minor int64, currency string) {
-		text := FormatMoney(minor, currency)
-		number, ok := strings.CutSuffix(text, " "+currency)
-		if !ok {
-			t.Fatalf("%q does not end in %q", text, currency)
-		}
-		whole, fraction, _ := strings.Cut(number, ".")
-		if got, err := strconv.ParseInt(whole+fraction, 10, 64); err != nil || got != minor {
-			t.Fatalf("%d %s is written %q", minor, currency, text)
+		for _, lang := range languages {
+			text := FormatMoney(lang, minor, currency)
+			number, ok := strings.CutSuffix(text, "\u00a0"+currency)
+			if !ok {
+				t.Fatalf("%q does not end in %q", text, currency)
+			}
+			digits := strings.NewReplacer("\u2212", "-", ".", "", ",", "", "\u00a0", "", "\u202f", "").Replace(number)
+			if got, err := strconv.ParseInt(digits, 10, 64); err != nil || got != minor {
+				t.Fatalf("%d %s is written %q", minor, currency, text)
+			}
 		}
 	})
 }

@@ -14,24 +14,46 @@ var currencyDecimals = map[string]int{
 	"CLF": 4, "UYW": 4,
 }
 
-// FormatMoney writes an amount of minor units of an ISO 4217 currency in a form that reads the same in every language:
-// 9800 EUR is "98.00 EUR", 9800 JPY "9800 JPY", 9800 KWD "9.800 KWD".
-func FormatMoney(minor int64, currency string) string {
+// numberStyle is how a language writes numbers: CLDR's decimal sign, sign between groups of three digits, and the number of
+// digits from which on there are groups.
+type numberStyle struct {
+	point, group string
+	grouped      int
+}
+
+var numberStyles = map[string]numberStyle{
+	"en": {".", ",", 4},
+	"de": {",", ".", 4},
+	"fr": {",", "\u202f", 4},
+	"es": {",", ".", 5},
+	"ru": {",", "\u00a0", 4},
+}
+
+// FormatMoney writes an amount of minor units of an ISO 4217 currency as the language of a locale (see [Language]) does, with the
+// currency's code, which unlike a $ says which: 980000 EUR is "9,800.00 EUR" in English and "9.800,00 EUR" in German, 9800 JPY
+// "9,800 JPY". The spaces in it do not break.
+func FormatMoney(locale string, minor int64, currency string) string {
+	style := numberStyles[Language(locale)]
 	decimals, known := currencyDecimals[currency]
 	if !known {
 		decimals = 2
 	}
 	sign, magnitude := "", uint64(minor)
 	if minor < 0 {
-		sign, magnitude = "-", -uint64(minor)
+		sign, magnitude = "\u2212", -uint64(minor)
 	}
 	digits := strconv.FormatUint(magnitude, 10)
 	if pad := decimals + 1 - len(digits); pad > 0 {
 		digits = strings.Repeat("0", pad) + digits
 	}
-	if decimals > 0 {
-		point := len(digits) - decimals
-		digits = digits[:point] + "." + digits[point:]
+	whole, fraction := digits[:len(digits)-decimals], digits[len(digits)-decimals:]
+	if len(whole) >= style.grouped {
+		for i := len(whole) - 3; i > 0; i -= 3 {
+			whole = whole[:i] + style.group + whole[i:]
+		}
 	}
-	return sign + digits + " " + currency
+	if decimals > 0 {
+		whole += style.point + fraction
+	}
+	return sign + whole + "\u00a0" + currency
 }

@@ -39,8 +39,8 @@ var customerTags = map[string]bool{
 	"ZIP": true, "ADDRESS": true, "PHONE": true, "LICENSE_FOR": true, "ADDINFO_TEXT": true,
 }
 
-// tagValues are the values of all tags for an email; date is already formatted.
-func tagValues(d Data, date string) map[string]string {
+// tagValues are the values of all tags for an email in a language; date is already formatted.
+func tagValues(d Data, lang, date string) map[string]string {
 	licensee := d.Customer.Company
 	if licensee == "" {
 		licensee = d.Customer.fullName()
@@ -53,8 +53,8 @@ func tagValues(d Data, date string) map[string]string {
 		"ORDER_ID":     d.Order.Number,
 		"PROGRAM_NAME": d.Item.Name,
 		"QUANTITY":     strconv.Itoa(d.Item.Quantity),
-		"PRICE_ONE":    FormatMoney(d.Item.UnitPrice, d.Order.Currency),
-		"PRICE_ALL":    FormatMoney(d.Item.Total, d.Order.Currency),
+		"PRICE_ONE":    FormatMoney(lang, d.Item.UnitPrice, d.Order.Currency),
+		"PRICE_ALL":    FormatMoney(lang, d.Item.Total, d.Order.Currency),
 		"URL":          d.Item.InstructionsURL,
 		"URL_FULL":     d.Item.DownloadURL,
 		"DATE":         date,

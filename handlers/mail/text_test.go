@@ -9,30 +9,67 @@ import (
 func TestFormatMoney(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
+		locale   string
 		minor    int64
 		currency string
 		want     string
 	}{
-		{9800, "EUR", "98.00 EUR"},
-		{0, "EUR", "0.00 EUR"},
-		{5, "EUR", "0.05 EUR"},
-		{50, "USD", "0.50 USD"},
-		{-5, "EUR", "-0.05 EUR"},
-		{-1000, "EUR", "-10.00 EUR"},
-		{9800, "JPY", "9800 JPY"},
-		{0, "JPY", "0 JPY"},
-		{-1, "KRW", "-1 KRW"},
-		{9800, "KWD", "9.800 KWD"},
-		{7, "KWD", "0.007 KWD"},
-		{123456, "CLF", "12.3456 CLF"},
-		{123456789012, "RUB", "1234567890.12 RUB"},
-		{math.MaxInt64, "EUR", "92233720368547758.07 EUR"},
-		{math.MinInt64, "EUR", "-92233720368547758.08 EUR"},
-		{100, "ZZZ", "1.00 ZZZ"},
+		{"en", 9800, "EUR", "98.00_EUR"},
+		{"de", 9800, "EUR", "98,00_EUR"},
+		{"fr", 9800, "EUR", "98,00_EUR"},
+		{"es", 9800, "EUR", "98,00_EUR"},
+		{"ru", 9800, "EUR", "98,00_EUR"},
+		{"en", 980000, "EUR", "9,800.00_EUR"},
+		{"de", 980000, "EUR", "9.800,00_EUR"},
+		{"fr", 980000, "EUR", "9\u202f800,00_EUR"},
+		{"es", 980000, "EUR", "9800,00_EUR"},
+		{"ru", 980000, "EUR", "9_800,00_EUR"},
+		{"en", 1234567890, "EUR", "12,345,678.90_EUR"},
+		{"de", 1234567890, "EUR", "12.345.678,90_EUR"},
+		{"fr", 1234567890, "EUR", "12\u202f345\u202f678,90_EUR"},
+		{"es", 1234567890, "EUR", "12.345.678,90_EUR"},
+		{"es", 1234567, "EUR", "12.345,67_EUR"},
+		{"ru", 1234567890, "EUR", "12_345_678,90_EUR"},
+		{"en", 9800, "JPY", "9,800_JPY"},
+		{"de", 9800, "JPY", "9.800_JPY"},
+		{"fr", 9800, "JPY", "9\u202f800_JPY"},
+		{"es", 9800, "JPY", "9800_JPY"},
+		{"es", 98000, "JPY", "98.000_JPY"},
+		{"ru", 9800, "JPY", "9_800_JPY"},
+		{"en", 9800, "KWD", "9.800_KWD"},
+		{"de", 9800, "KWD", "9,800_KWD"},
+		{"fr", 9800000, "KWD", "9\u202f800,000_KWD"},
+		{"es", 9800000, "KWD", "9800,000_KWD"},
+		{"ru", 9800000, "KWD", "9_800,000_KWD"},
+
+		{"en", 0, "EUR", "0.00_EUR"},
+		{"en", 5, "EUR", "0.05_EUR"},
+		{"ru", 5, "EUR", "0,05_EUR"},
+		{"en", 99999, "USD", "999.99_USD"},
+		{"en", -5, "EUR", "\u22120.05_EUR"},
+		{"de", -100000, "EUR", "\u22121.000,00_EUR"},
+		{"en", 0, "JPY", "0_JPY"},
+		{"en", -1, "KRW", "\u22121_KRW"},
+		{"en", 7, "KWD", "0.007_KWD"},
+		{"en", 123456, "CLF", "12.3456_CLF"},
+		{"en", math.MaxInt64, "EUR", "92,233,720,368,547,758.07_EUR"},
+		{"en", math.MinInt64, "EUR", "\u221292,233,720,368,547,758.08_EUR"},
+		{"en", 100, "ZZZ", "1.00_ZZZ"},
+
+		{"de-AT", 980000, "EUR", "9.800,00_EUR"},
+		{"fr_CA", 980000, "EUR", "9\u202f800,00_EUR"},
+		{"pl", 980000, "EUR", "9,800.00_EUR"},
+		{"", 980000, "EUR", "9,800.00_EUR"},
 	}
 	for _, tt := range tests {
-		if got := FormatMoney(tt.minor, tt.currency); got != tt.want {
-			t.Errorf("FormatMoney(%d, %q) = %q, want %q", tt.minor, tt.currency, got, tt.want)
+		want := strings.ReplaceAll(tt.want, "_", "\u00a0")
+		if got := FormatMoney(tt.locale, tt.minor, tt.currency); got != want {
+			t.Errorf("FormatMoney(%q, %d, %q) = %q, want %q", tt.locale, tt.minor, tt.currency, got, want)
+		}
+	}
+	for _, lang := range languages {
+		if _, ok := numberStyles[lang]; !ok {
+			t.Errorf("no numbers in %s", lang)
 		}
 	}
 }
@@ -90,10 +127,10 @@ func TestEveryTagHasAValue(t *testing.T) {
 	want := map[string]string{
 		"KEY": "k1\nk2", "ORDER_ID": "number", "PROGRAM_NAME": "product", "QUANTITY": "3", "FULLNAME": "first last",
 		"FNAME": "first", "LNAME": "last", "EMAIL": "email", "COMPANY": "company", "COUNTRY": "country", "CITY": "city",
-		"ZIP": "zip", "ADDRESS": "address", "PHONE": "phone", "LICENSE_FOR": "company", "PRICE_ONE": "0.01 EUR",
-		"PRICE_ALL": "0.02 EUR", "URL": "install", "URL_FULL": "download", "DATE": "today", "ADDINFO_TEXT": "note",
+		"ZIP": "zip", "ADDRESS": "address", "PHONE": "phone", "LICENSE_FOR": "company", "PRICE_ONE": "0.01\u00a0EUR",
+		"PRICE_ALL": "0.02\u00a0EUR", "URL": "install", "URL_FULL": "download", "DATE": "today", "ADDINFO_TEXT": "note",
 	}
-	got := tagValues(d, "today")
+	got := tagValues(d, "en", "today")
 	for name, value := range want {
 		if got[name] != value {
 			t.Errorf("{%s} = %q, want %q", name, got[name], value)
@@ -106,11 +143,11 @@ func TestEveryTagHasAValue(t *testing.T) {
 		t.Errorf("%d tags, want %d", len(got), len(want))
 	}
 	d.Customer.Company = ""
-	if got := tagValues(d, "")["LICENSE_FOR"]; got != "first last" {
+	if got := tagValues(d, "en", "")["LICENSE_FOR"]; got != "first last" {
 		t.Errorf("{LICENSE_FOR} of a person = %q", got)
 	}
 	d.Customer.FirstName, d.Customer.LastName = "", ""
-	if got := tagValues(d, "")["LICENSE_FOR"]; got != "email" {
+	if got := tagValues(d, "en", "")["LICENSE_FOR"]; got != "email" {
 		t.Errorf("{LICENSE_FOR} of somebody without a name = %q", got)
 	}
 }
@@ -118,7 +155,7 @@ func TestEveryTagHasAValue(t *testing.T) {
 func TestKeyTagOfADownload(t *testing.T) {
 	t.Parallel()
 	d := Data{Item: Item{Downloads: []Download{{URL: "https://a.example"}, {URL: "https://b.example"}}}}
-	if got := tagValues(d, "")["KEY"]; got != "https://a.example\nhttps://b.example" {
+	if got := tagValues(d, "en", "")["KEY"]; got != "https://a.example\nhttps://b.example" {
 		t.Errorf("{KEY} = %q", got)
 	}
 }

@@ -37,7 +37,7 @@ func newView(kind Kind, locale string, d Data) (*view, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.Body = newMerchantText(d.Text, tagValues(d, date), d.Item.keys())
+	v.Body = newMerchantText(d.Text, tagValues(d, v.tr.lang, date), d.Item.keys())
 	v.PayText = newMerchantText(d.Instructions.Text, nil, nil)
 	v.NoteText = newMerchantText(d.Refund.Note, nil, nil)
 	// A text of the merchant that is the whole letter has a greeting of its own.
@@ -67,7 +67,7 @@ func valuesOf(pairs []any) map[string]any {
 }
 
 // Money writes an amount in the currency of the order.
-func (v *view) Money(minor int64) string { return FormatMoney(minor, v.Order.Currency) }
+func (v *view) Money(minor int64) string { return FormatMoney(v.tr.lang, minor, v.Order.Currency) }
 
 // Day writes a date.
 func (v *view) Day(t time.Time) (string, error) { return v.tr.date(t) }
