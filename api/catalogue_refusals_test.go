@@ -129,6 +129,9 @@ func TestCatalogueRefusals(t *testing.T) {
 			{patch, settingsPath, `{"refund_approval":"nobody"}`, "refund_approval"},
 			{patch, settingsPath, `{"support_email":"help"}`, "support_email"},
 			{patch, settingsPath, `{"support_url":"javascript:alert(1)"}`, "support_url"},
+			{patch, settingsPath, `{"terms_version":"` + strings.Repeat("x", 101) + `"}`, "terms_version"},
+			{patch, settingsPath, `{"terms_version":"1\n2","privacy_version":"\u202e3"}`, "terms_version privacy_version"},
+			{patch, settingsPath, `{"privacy_version":3}`, "privacy_version"},
 			{patch, settingsPath, `{"live":null}`, "live"},
 			{patch, settingsPath, `{"live":"true"}`, "live"},
 

@@ -30,6 +30,8 @@ type checkoutForm struct {
 	Quantities      map[string]string // by product
 	// Total is what the page showed; -1 for what is no number.
 	Total int64
+	// Texts says which texts the page asked consent to; see textsShown.
+	Texts string
 }
 
 // readCheckout reads the form. What is longer than it can be is cut, so that it may be kept.
@@ -37,6 +39,7 @@ func readCheckout(values url.Values) checkoutForm {
 	f := checkoutForm{
 		Method: shortened(values.Get("method"), 50), Terms: values.Get("terms") != "", PersonalData: values.Get("personal_data") != "",
 		Coupon: shortened(values.Get("coupon"), maxCode), Refused: values.Get("refused"), Quantities: map[string]string{},
+		Texts: values.Get("texts"),
 	}
 	for _, field := range customerFields {
 		// One more than what is allowed, so that the check afterwards still sees that it was too long.

@@ -236,6 +236,11 @@ func (s *Server) placeOrder(c *fiber.Ctx, d *desk, cartID string, ordered bool, 
 	if d.cart == nil {
 		ordered = true
 	}
+	if !ordered && form.Texts != textsShown(&d.merchant.Settings) {
+		// What was ticked was another text. What else is wrong is said after the next press.
+		form.Terms, form.PersonalData = false, false
+		return s.showCheckout(c, fiber.StatusConflict, d, form, d.shop.Words.T("checkout.texts_changed"), nil)
+	}
 	if len(wrong) > 0 && !ordered {
 		return s.showCheckout(c, fiber.StatusUnprocessableEntity, d, form, "", wrong)
 	}
@@ -243,13 +248,14 @@ func (s *Server) placeOrder(c *fiber.Ctx, d *desk, cartID string, ordered bool, 
 		form.Method = ""
 	}
 	method, _ := payment.MethodByName(form.Method)
-	branding := d.merchant.Settings.Branding
+	settings := &d.merchant.Settings
 	order, err := s.store.OrderCart(c.UserContext(), d.scope, models.Checkout{
 		CartID: cartID, Visitor: d.visitor, Customer: form.customer(), Method: form.Method, Class: string(method.Class),
 		Locale: d.shop.Words.Locale(), Total: form.Total,
 		Consents: models.Consents{
 			Terms: form.Terms, PersonalData: form.PersonalData, Address: s.clientAddr(c).String(),
-			TermsURL: branding.TermsURL, PrivacyURL: branding.PrivacyURL,
+			TermsURL: settings.Branding.TermsURL, PrivacyURL: settings.Branding.PrivacyURL,
+			TermsVersion: settings.TermsVersion, PrivacyVersion: settings.PrivacyVersion,
 		},
 	})
 	if err == nil {

@@ -295,6 +295,86 @@ func TestCheckoutKeepsEvidenceOfConsents(t *testing.T) {
 	})
 }
 
+// consents are what is kept of the orders' consents, in one line each.
+func (d *door) consents(t testing.TB) []string {
+	t.Helper()
+	rows, err := d.store.SQL().QueryContext(t.Context(), "SELECT CAST(consents AS text) FROM orders ORDER BY created_at, id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var out []string
+	for rows.Next() {
+		var raw string
+		if err := rows.Scan(&raw); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, strings.ReplaceAll(raw, `": `, `":`))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func TestOrdersKeepTheVersionsOfTheTexts(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		set := func(body string) {
+			d.knock(t, ask{method: patch, path: settingsPath, key: d.shop.TestKey, body: body}).ok(t, 200)
+		}
+		d.order(t)
+		set(`{"terms_version":"terms 3","privacy_version":"privacy 5"}`)
+		d.order(t)
+		b := d.till()
+		b.order(t, b.buy(t, "/buy/"+d.product.ID))
+		set(`{"terms_version":"terms 4"}`)
+		got := d.consents(t)
+		if len(got) != 3 || strings.Contains(got[0], "_version") {
+			t.Fatalf("got %v", got)
+		}
+		for _, c := range got[1:] {
+			if !strings.Contains(c, `"terms_version":"terms 3"`) || !strings.Contains(c, `"privacy_version":"privacy 5"`) {
+				t.Errorf("got %s", c)
+			}
+		}
+	})
+}
+
+func TestCheckoutAsksAgainWhenTheTextsHaveChanged(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		const changed = "terms of sale or the privacy notice have changed"
+		b := d.till()
+		page := b.buy(t, "/buy/"+d.product.ID).lacks(t, changed)
+		for _, change := range []string{
+			`{"terms_version":"2"}`, `{"privacy_version":"2"}`, `{"privacy_version":null}`,
+			`{"branding":{"logo_url":"","color":"","terms_url":"https://shop.example/terms","privacy_url":""}}`,
+		} {
+			d.knock(t, ask{method: patch, path: settingsPath, key: d.shop.TestKey, body: change}).ok(t, 200)
+			page = b.press(t, page, "continue", ada()).ok(t, 409).has(t, changed, `value="ada@example.com"`)
+			if form := formOf(page); form.Has("terms") || form.Has("personal_data") {
+				t.Errorf("%s: the other text's consents are ticked", change)
+			}
+		}
+		if n := d.count(t, "orders"); n != 0 {
+			t.Errorf("%d orders", n)
+		}
+		unticked := ada("terms", "", "personal_data", "")
+		b.press(t, page, "continue", unticked).ok(t, 422).has(t, "terms-error").lacks(t, changed)
+		b.order(t, page)
+		if got := d.consents(t); len(got) != 1 || !strings.Contains(got[0], `"terms_version":"2"`) || strings.Contains(got[0], "privacy_version") {
+			t.Errorf("got %v", got)
+		}
+		// What was ordered stays ordered, whatever the texts are by now.
+		d.knock(t, ask{method: patch, path: settingsPath, key: d.shop.TestKey, body: `{"terms_version":"3"}`}).ok(t, 200)
+		b.press(t, page, "continue", ada()).ok(t, 303)
+		if n := d.count(t, "orders"); n != 1 {
+			t.Errorf("%d orders", n)
+		}
+	})
+}
+
 func TestCheckoutHeaders(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		d := newDoor(t, s)

@@ -1,6 +1,9 @@
 package api
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 
 	"github.com/gofiber/fiber/v2"
@@ -17,6 +20,13 @@ type checkoutView struct {
 	Methods []methodShown
 	Country bool // is required
 	ShopURL string
+	Texts   string // see textsShown
+}
+
+// textsShown is short for the texts that a merchant's checkout asks consent to: another address or version gives another one.
+func textsShown(v *models.Settings) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q", []string{v.Branding.TermsURL, v.TermsVersion, v.Branding.PrivacyURL, v.PrivacyVersion}))
+	return hex.EncodeToString(sum[:16])
 }
 
 // Minus is what the discounts take off, as it stands in a sum.
@@ -80,6 +90,7 @@ func (s *Server) showCheckout(c *fiber.Ctx, status int, d *desk, form *checkoutF
 	content := &d.cart.Content
 	v := checkoutView{
 		Cart: d.cart, Form: form, Notice: notice, Wrong: wrong, Country: len(d.merchant.Settings.Tax.Rates) > 0, ShopURL: content.ReturnURL,
+		Texts: textsShown(&d.merchant.Settings),
 	}
 	if v.ShopURL == "" {
 		v.ShopURL = content.Shop

@@ -22,6 +22,9 @@ const (
 	DemoPrivacy = "/demo/privacy"
 )
 
+// DemoTextsVersion is the version of [DemoTerms] and [DemoPrivacy].
+const DemoTextsVersion = "2026-11"
+
 // The demo's code for a discount, and how many copies its team links are for.
 const (
 	demoCoupon = "WELCOME10"

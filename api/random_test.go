@@ -196,7 +196,7 @@ func (i *intruder) operation() *parcel {
 // fields are the names of pages' form fields and of the parameters of links.
 var fields = []string{
 	"email", "first_name", "last_name", "type", "country", "company", "vat_number", "city", "zip", "address", "phone", "coupon", "method", "terms", "personal_data", "total", "currency", "quantity",
-	"clear", "add", "ref", "utm_source", "locale", "mode", "note", "next", "password", "number", "expiry", "cvc", "attempt", "reason", "outcome", "refused", "part", "cursor", "live", "sent", "return_url",
+	"clear", "add", "ref", "utm_source", "locale", "mode", "note", "next", "password", "number", "expiry", "cvc", "attempt", "reason", "outcome", "refused", "part", "cursor", "live", "sent", "return_url", "texts",
 }
 
 func (i *intruder) form() url.Values {
@@ -210,7 +210,7 @@ func (i *intruder) form() url.Values {
 		f.Add(name, value)
 	}
 	if i.chance(60) {
-		for name, value := range map[string]string{"email": "ada@example.com", "terms": "1", "personal_data": "1", "method": "card", "currency": "EUR", "total": "4900", "country": "GB", "expiry": "12/40", "cvc": "123"} {
+		for name, value := range map[string]string{"email": "ada@example.com", "terms": "1", "personal_data": "1", "method": "card", "currency": "EUR", "total": "4900", "country": "GB", "expiry": "12/40", "cvc": "123", "texts": textsShown(&models.Settings{})} {
 			f.Set(name, value)
 		}
 		f.Set("number", pick(i.dice, sensible["number"]))

@@ -19,6 +19,8 @@ type Settings struct {
 	RefundRequests    bool            `json:"refund_requests" doc:"Whether customers may ask for a refund on the order page."`
 	Tax               models.Tax      `json:"tax" doc:"What tax prices contain, or is added to them."`
 	Branding          models.Branding `json:"branding" doc:"How hosted pages and emails look, and the texts that customers agree to."`
+	TermsVersion      string          `json:"terms_version" doc:"The version of the terms of sale that is in force, kept with the consents of each order; empty for none." example:"2026-10"`
+	PrivacyVersion    string          `json:"privacy_version" doc:"The version of the privacy notice that is in force, kept with the consents of each order; empty for none." example:"2026-10"`
 	Live              bool            `json:"live" doc:"Whether the merchant's hosted pages make live orders."`
 }
 
@@ -39,6 +41,8 @@ type SettingsChanges struct {
 	RefundRequests    change[bool]             `json:"refund_requests,omitzero"`
 	Tax               change[models.Tax]       `json:"tax,omitzero" doc:"Replaces the one before; null for no tax."`
 	Branding          change[models.Branding]  `json:"branding,omitzero" doc:"Replaces the one before."`
+	TermsVersion      change[string]           `json:"terms_version,omitzero" maxLength:"100" doc:"Printable characters. A customer who was shown another version is asked again." example:"2026-10"`
+	PrivacyVersion    change[string]           `json:"privacy_version,omitzero" maxLength:"100" doc:"Printable characters. A customer who was shown another version is asked again." example:"2026-10"`
 	Live              change[bool]             `json:"live,omitzero" nullable:"false" doc:"Once a merchant is live, a test key can no longer change the settings or the catalogue."`
 }
 
@@ -73,7 +77,8 @@ func answerSettings(v *models.SettingsView, err error) (*settingsOutput, error) 
 	a := Settings{
 		Reminders:         Reminders{Online: pauses(v.Reminders.Online), Offline: pauses(v.Reminders.Offline)},
 		DeleteUnpaidAfter: pause{v.DeleteUnpaidAfter}, RefundApproval: v.RefundApproval, SupportEmail: v.SupportEmail, SupportURL: v.SupportURL,
-		RefundRequests: v.RefundRequests, Tax: v.Tax, Branding: v.Branding, Live: v.Live,
+		RefundRequests: v.RefundRequests, Tax: v.Tax, Branding: v.Branding,
+		TermsVersion: v.TermsVersion, PrivacyVersion: v.PrivacyVersion, Live: v.Live,
 	}
 	if v.AnonymizeAfter != nil {
 		a.AnonymizeAfter = &pause{*v.AnonymizeAfter}
@@ -93,6 +98,7 @@ func (s *Server) updateSettings(ctx context.Context, in *updateSettingsInput) (*
 		DeleteUnpaidAfter: b.DeleteUnpaidAfter.Optional, AnonymizeAfter: b.AnonymizeAfter.Optional, RefundApproval: b.RefundApproval.Optional,
 		SupportEmail: b.SupportEmail.Optional, SupportURL: b.SupportURL.Optional, Live: b.Live.Optional,
 		RefundRequests: b.RefundRequests.Optional, Tax: b.Tax.Optional, Branding: b.Branding.Optional,
+		TermsVersion: b.TermsVersion.Optional, PrivacyVersion: b.PrivacyVersion.Optional,
 	}
 	p.Reminders.Set, p.Reminders.Null = b.Reminders.Set, b.Reminders.Null
 	p.Reminders.Value.Online = b.Reminders.Value.Online.Optional

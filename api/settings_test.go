@@ -1,6 +1,7 @@
 package api
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/purser-dev/purser/models"
@@ -15,7 +16,7 @@ func TestSettings(t *testing.T) {
 		a := d.ask(t, get, settingsPath, nil).ok(t, 200)
 		for name, want := range map[string]string{
 			"reminders": `{"online":["1h","48h"],"offline":["0s","144h","312h"]}`, "delete_unpaid_after": `"2160h"`, "anonymize_after": `null`,
-			"refund_approval": `"auto"`, "support_email": `""`, "support_url": `""`, "live": `false`,
+			"refund_approval": `"auto"`, "support_email": `""`, "support_url": `""`, "terms_version": `""`, "privacy_version": `""`, "live": `false`,
 		} {
 			wantMember(t, a, want, name)
 		}
@@ -31,6 +32,11 @@ func TestSettings(t *testing.T) {
 			{"null for never", `{"anonymize_after":null}`, "anonymize_after", `null`},
 			{"null for a default", `{"refund_approval":null,"delete_unpaid_after":null}`, "delete_unpaid_after", `"2160h"`},
 			{"support", `{"support_email":"help@shop.example","support_url":"https://shop.example/help"}`, "support_url", `"https://shop.example/help"`},
+			{"a version of the terms", `{"terms_version":"2026-10 – ä"}`, "terms_version", `"2026-10 – ä"`},
+			{"a version of the privacy notice", `{"privacy_version":"` + strings.Repeat("é", 100) + `"}`, "terms_version", `"2026-10 – ä"`},
+			{"other texts", `{"branding":null}`, "terms_version", `"2026-10 – ä"`},
+			{"null for no version", `{"terms_version":null}`, "privacy_version", `"` + strings.Repeat("é", 100) + `"`},
+			{"no version", `{"privacy_version":""}`, "terms_version", `""`},
 			{"no support", `{"support_email":null,"support_url":""}`, "support_email", `""`},
 		} {
 			a := d.ask(t, patch, settingsPath, c.patch).ok(t, 200)

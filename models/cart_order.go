@@ -88,7 +88,7 @@ func newOrderOf(c *Cart, lines []quoteLine, in Checkout) NewOrder {
 		Currency: c.Currency, Locale: in.Locale, Coupon: c.Content.Coupon, Customer: in.Customer, PaymentMethod: in.Method, MethodClass: in.Class,
 		Consents: in.Consents, ReturnURL: c.Content.ReturnURL, Metadata: c.Content.Metadata, Source: c.Content.Source, Actor: actorCustomer,
 	}
-	o.Consents.Via = "checkout"
+	o.Consents.Via = viaCheckout
 	for _, l := range lines {
 		o.Lines = append(o.Lines, NewLine{Product: l.Product.ID, Quantity: l.Quantity, Offer: l.Offer, Name: l.Name, UnitPrice: l.UnitPrice})
 	}

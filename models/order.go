@@ -84,6 +84,9 @@ type Customer struct {
 	Phone     string `json:"phone" required:"false" maxLength:"50"`
 }
 
+// viaCheckout marks consents that were given on the hosted checkout, which knows what texts it showed.
+const viaCheckout = "checkout"
+
 // Consents is the evidence of what the customer agreed to.
 type Consents struct {
 	Terms        bool      `json:"terms"`
@@ -95,6 +98,9 @@ type Consents struct {
 	// TermsURL and PrivacyURL are where the texts were that the page linked to.
 	TermsURL   string `json:"terms_url,omitempty"`
 	PrivacyURL string `json:"privacy_url,omitempty"`
+	// TermsVersion and PrivacyVersion are those of the texts: of a checkout what its page showed, else what was in force at the order.
+	TermsVersion   string `json:"terms_version,omitempty"`
+	PrivacyVersion string `json:"privacy_version,omitempty"`
 }
 
 // Item is one line of an order.

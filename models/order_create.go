@@ -254,6 +254,9 @@ func (t *tx) priced(ctx context.Context, sc Scope, in NewOrder, products map[str
 	if err := t.Where("id = ?", sc.MerchantID).Select("settings").Take(&m).Error; err != nil {
 		return nil, err
 	}
+	if o.Consents.Via != viaCheckout {
+		o.Consents.TermsVersion, o.Consents.PrivacyVersion = m.Settings.TermsVersion, m.Settings.PrivacyVersion
+	}
 	q, err := t.quoteAndTake(ctx, o, quoteRequest{
 		Scope: sc, Currency: in.Currency, Lines: lines, Coupon: in.Coupon, Customer: in.Customer, Tax: m.Settings.Tax,
 	})

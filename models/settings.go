@@ -49,6 +49,9 @@ type Settings struct {
 	RefundRequests bool     `json:"refund_requests"`
 	Tax            Tax      `json:"tax"`
 	Branding       Branding `json:"branding"`
+	// TermsVersion and PrivacyVersion are those of the texts in force that Branding links to; empty for texts without one.
+	TermsVersion   string `json:"terms_version"`
+	PrivacyVersion string `json:"privacy_version"`
 }
 
 // Tax says what tax is contained in, or added to, a merchant's prices. Without a rate for the customer's country there is none.

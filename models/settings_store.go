@@ -5,7 +5,10 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // SettingsView is what /v1/settings shows: the settings, and whether the merchant is live.
@@ -26,6 +29,8 @@ type SettingsPatch struct {
 	RefundRequests    Optional[bool]           `json:"refund_requests"`
 	Tax               Optional[Tax]            `json:"tax"`
 	Branding          Optional[Branding]       `json:"branding"`
+	TermsVersion      Optional[string]         `json:"terms_version"`
+	PrivacyVersion    Optional[string]         `json:"privacy_version"`
 	Live              Optional[bool]           `json:"live"`
 }
 
@@ -36,8 +41,9 @@ type RemindersPatch struct {
 }
 
 const (
-	maxReminders = 10
-	maxPause     = 10 * 365 * 24 * time.Hour
+	maxReminders   = 10
+	maxPause       = 10 * 365 * 24 * time.Hour
+	maxTextVersion = 100 // characters
 )
 
 // Settings returns a merchant's settings.
@@ -118,6 +124,10 @@ func (p *SettingsPatch) apply(m *Merchant, bad *invalids) {
 	v.Tax.check(bad)
 	p.Branding.apply(&v.Branding, Branding{})
 	v.Branding.check(bad)
+	p.TermsVersion.apply(&v.TermsVersion, "")
+	checkTextVersion(v.TermsVersion, "terms_version", bad)
+	p.PrivacyVersion.apply(&v.PrivacyVersion, "")
+	checkTextVersion(v.PrivacyVersion, "privacy_version", bad)
 	p.Live.require(&m.Live, "live", bad)
 }
 
@@ -154,6 +164,12 @@ func (v *Branding) check(bad *invalids) {
 		if a.address != "" && !webAddress(a.address) {
 			bad.add("branding."+a.field, "must be an http or https address of at most 2048 characters")
 		}
+	}
+}
+
+func checkTextVersion(v, field string, bad *invalids) {
+	if utf8.RuneCountInString(v) > maxTextVersion || !utf8.ValidString(v) || strings.ContainsFunc(v, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		bad.add(field, "must have at most %d printable characters", maxTextVersion)
 	}
 }
 

@@ -86,7 +86,7 @@ func demoBankTransfer(ctx context.Context, store *models.Store, sc models.Scope)
 	return err
 }
 
-// demoBranding lets the merchant's pages lead to the demo's own texts and logo, also when the demo has moved to another port. What
+// demoBranding lets the merchant's pages lead to the demo's own texts, with their version, and logo, also when the demo has moved to another port. What
 // somebody has put there instead is left alone.
 func demoBranding(ctx context.Context, store *models.Store, merchantID, publicURL string) error {
 	v, err := store.Settings(ctx, merchantID)
@@ -102,9 +102,18 @@ func demoBranding(ctx context.Context, store *models.Store, merchantID, publicUR
 			*address = publicURL + u.Path
 		}
 	}
-	if b == v.Branding {
+	terms, privacy := v.TermsVersion, v.PrivacyVersion
+	if terms == "" && b.TermsURL == publicURL+api.DemoTerms {
+		terms = api.DemoTextsVersion
+	}
+	if privacy == "" && b.PrivacyURL == publicURL+api.DemoPrivacy {
+		privacy = api.DemoTextsVersion
+	}
+	if b == v.Branding && terms == v.TermsVersion && privacy == v.PrivacyVersion {
 		return nil
 	}
-	_, err = store.UpdateSettings(ctx, models.Scope{MerchantID: merchantID}, models.SettingsPatch{Branding: models.Some(b)})
+	_, err = store.UpdateSettings(ctx, models.Scope{MerchantID: merchantID}, models.SettingsPatch{
+		Branding: models.Some(b), TermsVersion: models.Some(terms), PrivacyVersion: models.Some(privacy),
+	})
 	return err
 }

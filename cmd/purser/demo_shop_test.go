@@ -50,7 +50,8 @@ func TestDemoShopIsSetUpOnce(t *testing.T) {
 			Color: "#4338ca", LogoURL: "http://127.0.0.1:2000" + api.DemoLogo,
 			TermsURL: "http://127.0.0.1:2000" + api.DemoTerms, PrivacyURL: "http://127.0.0.1:2000" + api.DemoPrivacy,
 		}
-		if v.Branding != want || v.SupportEmail == "" || !v.Tax.Inclusive || v.Live {
+		if v.Branding != want || v.SupportEmail == "" || !v.Tax.Inclusive || v.Live ||
+			v.TermsVersion != api.DemoTextsVersion || v.PrivacyVersion != api.DemoTextsVersion {
 			t.Errorf("settings %+v", v)
 		}
 	})
@@ -64,13 +65,13 @@ func TestDemoBrandingLeavesWhatSomebodyChose(t *testing.T) {
 			t.Fatal(err)
 		}
 		own := models.Branding{Color: "#ffcc00", TermsURL: "https://shop.example/terms"}
-		if _, err := s.UpdateSettings(ctx, seed.scope(), models.SettingsPatch{Branding: models.Some(own)}); err != nil {
+		if _, err := s.UpdateSettings(ctx, seed.scope(), models.SettingsPatch{Branding: models.Some(own), TermsVersion: models.Some("3"), PrivacyVersion: models.Some("")}); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := seedDemo(ctx, s, dir, "http://127.0.0.1:2000"); err != nil {
 			t.Fatal(err)
 		}
-		if v, err := s.Settings(ctx, seed.Merchant); err != nil || v.Branding != own {
+		if v, err := s.Settings(ctx, seed.Merchant); err != nil || v.Branding != own || v.TermsVersion != "3" || v.PrivacyVersion != "" {
 			t.Errorf("%+v, %v", v, err)
 		}
 	})
