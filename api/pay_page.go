@@ -146,7 +146,7 @@ func failureText(code string) string {
 
 func transferOf(o *tokenOrder, i *models.Instructions) *transferView {
 	v := &transferView{Instructions: i, PrintedIBAN: payment.PrintIBAN(i.IBAN), PrintedReference: payment.PrintCreditorReference(i.Reference)}
-	if _, err := epcOf(i); err == nil {
+	if _, err := payment.EPCPayload(transferDetails(i)); err == nil {
 		v.QR = o.PayLink() + "/qr.png"
 	}
 	return v

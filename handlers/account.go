@@ -34,32 +34,32 @@ func instructed(m *models.Mailing) *models.PaymentView {
 }
 
 // account is where the customer has to transfer the money to, for the emails that tell it: the instructions themselves, and reminders of
-// orders that are to be paid by transfer. Empty for all others.
-func (w *Worker) account(ctx context.Context, m *models.Mailing) (mail.Instructions, error) {
+// orders that are to be paid by transfer. Nil for all others.
+func (w *Worker) account(ctx context.Context, m *models.Mailing) (*payment.Instructions, error) {
 	switch m.Email.Kind {
 	case models.EmailInstructions:
-		return mailAccount(instructed(m).Instructions), nil
+		return transferDetails(instructed(m).Instructions), nil
 	case models.EmailReminder:
 	default:
-		return mail.Instructions{}, nil
+		return nil, nil
 	}
 	for i := range m.Order.Payments {
 		if p := &m.Order.Payments[i]; p.Status == models.PaymentPending && p.Instructions != nil {
-			return mailAccount(p.Instructions), nil
+			return transferDetails(p.Instructions), nil
 		}
 	}
 	if m.Order.PaymentMethod == nil || *m.Order.PaymentMethod != payment.MethodBankTransfer {
-		return mail.Instructions{}, nil
+		return nil, nil
 	}
 	return w.offeredAccount(ctx, m)
 }
 
-// offeredAccount is the account of an order that no transfer was begun for, as the merchant's method has it now; empty when there is none.
-func (w *Worker) offeredAccount(ctx context.Context, m *models.Mailing) (mail.Instructions, error) {
+// offeredAccount is the account of an order that no transfer was begun for, as the merchant's method has it now; nil when there is none.
+func (w *Worker) offeredAccount(ctx context.Context, m *models.Mailing) (*payment.Instructions, error) {
 	o := &m.Order
 	choices, err := w.Store.PayChoices(ctx, models.Scope{MerchantID: m.Merchant.ID, Test: o.Test}, o.Currency)
 	if err != nil {
-		return mail.Instructions{}, err
+		return nil, err
 	}
 	for _, choice := range choices {
 		if choice.Gateway != models.GatewayBankTransfer {
@@ -67,7 +67,7 @@ func (w *Worker) offeredAccount(ctx context.Context, m *models.Mailing) (mail.In
 		}
 		gateway, err := w.gateways.Find(ctx, choice.Gateway, choice.MethodID)
 		if err != nil {
-			return mail.Instructions{}, err
+			return nil, err
 		}
 		bank, ok := gateway.(*payment.BankTransferGateway)
 		if !ok {
@@ -75,18 +75,26 @@ func (w *Worker) offeredAccount(ctx context.Context, m *models.Mailing) (mail.In
 		}
 		i, err := bank.Instructions(o.Number, o.Total, o.Currency)
 		if err != nil {
-			return mail.Instructions{}, fmt.Errorf("the account cannot be told: %w", err)
+			return nil, fmt.Errorf("the account cannot be told: %w", err)
 		}
-		return mailAccount(&models.Instructions{
-			AccountHolder: i.AccountHolder, IBAN: i.IBAN, BIC: i.BIC, BankName: i.BankName, Reference: i.Reference, Text: i.Text,
-		}), nil
+		return &i, nil
 	}
-	return mail.Instructions{}, nil
+	return nil, nil
 }
 
-func mailAccount(i *models.Instructions) mail.Instructions {
-	return mail.Instructions{
+func transferDetails(i *models.Instructions) *payment.Instructions {
+	return &payment.Instructions{
+		AccountHolder: i.AccountHolder, IBAN: i.IBAN, BIC: i.BIC, BankName: i.BankName, Reference: i.Reference, Amount: i.Amount, Currency: i.Currency, Text: i.Text,
+	}
+}
+
+// tellAccount puts the account into an email, with the code for banking apps where there is one, as on the payment page.
+func tellAccount(d *mail.Data, i *payment.Instructions) {
+	d.Instructions = mail.Instructions{
 		AccountHolder: i.AccountHolder, Account: payment.PrintIBAN(i.IBAN), BankCode: i.BIC, Bank: i.BankName,
 		Reference: payment.PrintCreditorReference(i.Reference), Text: i.Text,
+	}
+	if code, err := payment.EPCCode(*i); err == nil {
+		d.PayCode = code
 	}
 }

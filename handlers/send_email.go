@@ -48,13 +48,15 @@ func (w *Worker) sendEmail(ctx context.Context, c *models.Claim) result {
 	return kept(func(ctx context.Context) error { return w.Store.KeepSent(ctx, c) })
 }
 
-func (w *Worker) compose(m *models.Mailing, account mail.Instructions) (mail.Message, error) {
+func (w *Worker) compose(m *models.Mailing, account *payment.Instructions) (mail.Message, error) {
 	kind := mail.Kind(m.Email.Kind)
 	data, err := w.mailData(m)
 	if err != nil {
 		return mail.Message{}, err
 	}
-	data.Instructions = account
+	if account != nil {
+		tellAccount(&data, account)
+	}
 	to, locale := m.Order.Customer.Email, m.Order.Locale
 	if kind.ToMerchant() {
 		to, locale = m.Merchant.Email, "en"
@@ -65,7 +67,7 @@ func (w *Worker) compose(m *models.Mailing, account mail.Instructions) (mail.Mes
 	}
 	return mail.Message{
 		From: w.MailFrom, FromName: m.Merchant.Name, ReplyTo: data.Merchant.SupportEmail, To: to,
-		Subject: text.Subject, Text: text.Text, HTML: text.HTML,
+		Subject: text.Subject, Text: text.Text, HTML: text.HTML, Pictures: text.Pictures,
 		MessageID: mail.MessageID(m.Email.ID, w.MailFrom), Date: m.Email.CreatedAt,
 		Headers: map[string]string{"Content-Language": text.Language},
 	}, nil

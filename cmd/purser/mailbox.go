@@ -13,6 +13,6 @@ type mailbox struct{ store *models.Store }
 // Send keeps the message. A repeated one, known by its Message-ID, is kept once.
 func (m mailbox) Send(ctx context.Context, msg mail.Message) error {
 	return m.store.SaveToMailbox(ctx, models.MailboxMessage{
-		MessageID: msg.MessageID, Sender: msg.From, Recipient: msg.To, Subject: msg.Subject, TextBody: msg.Text, HTMLBody: msg.HTML,
+		MessageID: msg.MessageID, Sender: msg.From, Recipient: msg.To, Subject: msg.Subject, TextBody: msg.Text, HTMLBody: msg.StandaloneHTML(),
 	})
 }

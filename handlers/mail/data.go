@@ -18,6 +18,7 @@ type Data struct {
 	Item           Item         // the order item that the email is about
 	Text           string       // the merchant's own text for the item, plain, with tags; with {KEY} it is the whole letter, else a paragraph
 	Instructions   Instructions // how to pay by the offline method of the order
+	PayCode        []byte       // PNG that a banking app reads Instructions from; optional
 	ReminderNumber int          // 1 for the first reminder of an order
 	Refund         Refund
 	FailureReason  string // why an item could not be delivered, for the merchant

@@ -36,6 +36,8 @@ type Message struct {
 	Text    string // plain text part, UTF-8; required
 	HTML    string // HTML part; optional
 
+	Pictures []Picture // what the HTML part shows by their ContentID
+
 	MessageID string    // without angle brackets, the same on every try; see [MessageID]
 	Date      time.Time // when the message was written, not when this try happens
 
@@ -122,6 +124,9 @@ func (m Message) compose() (*envelope, error) {
 	msg.SetBodyString(gomail.TypeTextPlain, m.Text)
 	if m.HTML != "" {
 		msg.AddAlternativeString(gomail.TypeTextHTML, m.HTML)
+		for _, p := range m.Pictures {
+			msg.EmbedReadSeeker(p.Name, bytes.NewReader(p.PNG), gomail.WithFileContentType("image/png"), gomail.WithFileContentID(p.ContentID()))
+		}
 	}
 
 	var buf bytes.Buffer

@@ -13,6 +13,7 @@ type Rendered struct {
 	Text     string // plain text part
 	HTML     string // HTML part: one document, no remote content
 	Language string // the language it was written in, for Content-Language
+	Pictures []Picture
 }
 
 // Render writes the email of a kind in the language of locale (see [Language]). The same arguments give the same email.
@@ -64,6 +65,9 @@ func (v *view) fill(set templateSet, r *Rendered) error {
 		return err
 	}
 	r.HTML = b.String()
+	if len(v.PayCode) > 0 && v.HasInstructions() {
+		r.Pictures = []Picture{v.payCode()}
+	}
 	return nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -160,21 +161,27 @@ func checkEmail(t *testing.T, name string, in renderInput, got Rendered) {
 
 func checkHTML(t *testing.T, name string, got Rendered) {
 	t.Helper()
-	void := []string{"meta", "br"}
+	void := []string{"meta", "br", "img"}
 	var open []string
 	z := html.NewTokenizer(strings.NewReader(got.HTML))
 	for z.Next() != html.ErrorToken {
 		tok := z.Token()
 		switch tok.Type {
 		case html.StartTagToken:
-			if slices.Contains([]string{"img", "script", "link", "iframe", "form", "object"}, tok.Data) {
+			ours := tok.Data == "img" && slices.ContainsFunc(got.Pictures, func(p Picture) bool {
+				return slices.Contains(tok.Attr, html.Attribute{Key: "src", Val: "cid:" + p.ContentID()})
+			})
+			if tok.Data == "img" && !ours {
+				t.Errorf("%s: html has an <img> that does not travel with it", name)
+			}
+			if slices.Contains([]string{"script", "link", "iframe", "form", "object"}, tok.Data) {
 				t.Errorf("%s: html has a <%s>", name, tok.Data)
 			}
 			if !slices.Contains(void, tok.Data) {
 				open = append(open, tok.Data)
 			}
 			for _, a := range tok.Attr {
-				if a.Key == "src" || a.Key == "background" || strings.HasPrefix(a.Key, "on") || strings.Contains(a.Val, "url(") {
+				if a.Key == "src" && !ours || a.Key == "background" || strings.HasPrefix(a.Key, "on") || strings.Contains(a.Val, "url(") {
 					t.Errorf("%s: <%s %s=%q> could load or run something", name, tok.Data, a.Key, a.Val)
 				}
 				if tok.Data == "a" && a.Key == "href" && !strings.HasPrefix(a.Val, "https://") && !strings.HasPrefix(a.Val, "mailto:") {
@@ -189,6 +196,11 @@ func checkHTML(t *testing.T, name string, got Rendered) {
 				t.Fatalf("%s: </%s> closes %v", name, tok.Data, open)
 			}
 			open = open[:len(open)-1]
+		}
+	}
+	for _, p := range got.Pictures {
+		if strings.Count(got.HTML, "cid:"+p.ContentID()) != 1 || strings.Contains(got.HTML, `alt=""`) {
+			t.Errorf("%s: the picture %s is not shown once, with words for who cannot see it", name, p.Name)
 		}
 	}
 	if len(open) > 0 {
@@ -247,7 +259,7 @@ func TestRenderRefusesMissingData(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "Data."+tt.field) || !strings.Contains(err.Error(), string(tt.kind)) {
 			t.Errorf("%s without %s: error %v, want one that names both", tt.kind, tt.field, err)
 		}
-		if got != (Rendered{}) {
+		if !reflect.DeepEqual(got, Rendered{}) {
 			t.Errorf("%s without %s: rendered %q all the same", tt.kind, tt.field, got.Subject)
 		}
 		if err != nil && strings.Contains(err.Error(), "SECRET-KEY") {
@@ -338,7 +350,7 @@ func TestRenderIsRepeatable(t *testing.T) {
 	for name, in := range readInputs(t) {
 		a, errA := Render(in.Kind, "ru", in.Data)
 		b, errB := Render(in.Kind, "ru", in.Data)
-		if errA != nil || errB != nil || a != b {
+		if errA != nil || errB != nil || !reflect.DeepEqual(a, b) {
 			t.Errorf("%s: two renderings differ (%v, %v)", name, errA, errB)
 		}
 	}
