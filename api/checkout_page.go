@@ -28,7 +28,11 @@ func (s *Server) checkoutPage(c *fiber.Ctx) error {
 	}
 	form := checkoutForm{Customer: d.cart.Content.Customer, Method: d.cart.Content.Method, Coupon: d.cart.Content.Coupon}
 	var notice string
-	if note := c.Query("note"); slices.Contains(checkoutNotes, note) {
+	note := c.Query("note")
+	if d.gone != "" {
+		note = noteGone
+	}
+	if slices.Contains(checkoutNotes, note) {
 		notice = d.shop.Words.T("checkout.note_" + note)
 	}
 	return s.showCheckout(c, fiber.StatusOK, d, &form, notice, nil)
@@ -41,6 +45,7 @@ type desk struct {
 	visitor  string // digest
 	cart     *models.CartShown
 	from     string // where the visitor came from with a cart that is empty now
+	gone     string // the cart that holds a product that is no longer for sale
 	shop     shop
 }
 
@@ -82,7 +87,11 @@ func (s *Server) findCart(c *fiber.Ctx, d *desk, currency string) (err error) {
 		return nil
 	case err != nil:
 		return err
-	case len(shown.Lines) == 0:
+	}
+	if shown.Gone {
+		d.gone = shown.ID
+	}
+	if len(shown.Lines) == 0 {
 		d.from = shown.Content.Shop
 		return nil
 	}
@@ -95,16 +104,21 @@ type emptyCartView struct {
 	ShopURL string
 	Order   *models.OrderView // that was made of the last cart, if it is young
 	Link    string            // to its page
+	Gone    bool              // what was in the cart is no longer for sale
 }
 
 // youngOrder is how long after an order the empty cart that it leaves behind leads to it.
 const youngOrder = 24 * time.Hour
 
 func (s *Server) emptyCart(c *fiber.Ctx, d *desk) error {
-	if c.Get("HX-Request") != "" {
-		c.Set("HX-Refresh", "true") // whatever asked for a part of the page is to load the whole
+	if c.Get("HX-Request") != "" { // whatever asked for a part of the page is to load the whole
+		if c.Query("note") == noteGone {
+			c.Set("HX-Redirect", string(c.Request().URI().RequestURI())) // the page that asked has no such note
+		} else {
+			c.Set("HX-Refresh", "true")
+		}
 	}
-	v := emptyCartView{ShopURL: d.from}
+	v := emptyCartView{ShopURL: d.from, Gone: d.gone != "" || c.Query("note") == noteGone}
 	if d.visitor != "" {
 		o, shop, err := s.store.LatestOrder(c.UserContext(), d.scope, d.visitor)
 		if err != nil {
@@ -138,7 +152,10 @@ func nextAfter(o *models.OrderView) string {
 }
 
 // checkoutNotes are what a page can be told to say after a redirect: checkout.note_<name>.
-var checkoutNotes = []string{"limits", "codes"}
+var checkoutNotes = []string{"limits", "codes", noteGone}
+
+// noteGone says that a product of the cart is no longer for sale.
+const noteGone = "gone"
 
 // submitCheckout does what the pressed button says. Whatever it is, what was typed is kept.
 func (s *Server) submitCheckout(c *fiber.Ctx) error {
@@ -156,7 +173,7 @@ func (s *Server) submitCheckout(c *fiber.Ctx) error {
 	}
 	form, cartID := readCheckout(values), values.Get("cart")
 	action, subject, _ := strings.Cut(values.Get("action"), ":")
-	note := ""
+	note, gone := "", d.gone != "" && d.gone == cartID
 	err = s.store.EditCart(c.UserContext(), d.scope, d.visitor, cartID, func(content *models.CartContent) {
 		form.keep(content)
 		if !s.keepCoupon(c, content, &form, action) {
@@ -176,6 +193,9 @@ func (s *Server) submitCheckout(c *fiber.Ctx) error {
 	if err != nil {
 		return err
 	}
+	if gone {
+		note = noteGone // the customer is to see what is left before any order is made of it
+	}
 	ordered := d.cart == nil || d.cart.ID != cartID // by an earlier press
 	if err := s.findCart(c, d, currency); err != nil {
 		return err
@@ -183,7 +203,7 @@ func (s *Server) submitCheckout(c *fiber.Ctx) error {
 	if action == "continue" && note == "" {
 		return s.placeOrder(c, d, cartID, ordered, &form)
 	}
-	if d.limited(&form) {
+	if d.limited(&form) && !gone {
 		note = "limits"
 	}
 	if note != "" {

@@ -375,6 +375,31 @@ func TestCheckoutAsksAgainWhenTheTextsHaveChanged(t *testing.T) {
 	})
 }
 
+func TestCheckoutSaysThatAProductIsNoLongerForSale(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		const gone = "no longer for sale"
+		viewer := d.sells(t, d.shop, "viewer", models.PriceView{Currency: "EUR", Amount: 0})
+		b := d.till()
+		page := b.buy(t, "/buy/"+d.product.ID+"?add=viewer:1").lacks(t, gone)
+		d.knock(t, ask{method: remove, path: "/v1/products/" + viewer.ID, key: d.shop.TestKey}).ok(t, 200)
+		b.page(t).has(t, gone, "Editor Pro").lacks(t, "quantity."+viewer.ID)
+		// The total is the same without it; still nobody orders what they were not shown.
+		page = b.press(t, page, "continue", ada()).has(t, gone, "Editor Pro").lacks(t, "quantity."+viewer.ID)
+		if n := d.count(t, "orders"); n != 0 {
+			t.Errorf("%d orders", n)
+		}
+		b.page(t).lacks(t, gone)
+		d.knock(t, ask{method: remove, path: "/v1/products/" + d.product.ID, key: d.shop.TestKey}).ok(t, 200)
+		b.page(t).has(t, "Your cart is empty", gone)
+		b.press(t, page, "continue", ada()).has(t, "Your cart is empty", gone)
+		b.page(t).has(t, "Your cart is empty").lacks(t, gone)
+		if n := d.count(t, "orders"); n != 0 {
+			t.Errorf("%d orders", n)
+		}
+	})
+}
+
 func TestCheckoutHeaders(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		d := newDoor(t, s)

@@ -11,7 +11,9 @@ import (
 // CartShown is a cart as the checkout page shows it: priced exactly as its order would be.
 type CartShown struct {
 	Cart
-	Lines                          []CartLineShown
+	Lines []CartLineShown
+	// Gone reports that the cart holds a product that is no longer for sale; it is not among the lines.
+	Gone                           bool
 	Subtotal, Discount, Tax, Total int64
 	TaxInclusive                   bool
 	// Refusal says why the promotion code does not apply; empty if there is none or it does.
@@ -119,6 +121,7 @@ func (s *Store) showCart(ctx context.Context, db *gorm.DB, c *Cart) (*CartShown,
 	shown := &CartShown{
 		Cart: *c, Subtotal: q.subtotal, Discount: q.discount, Tax: q.tax, Total: q.total, TaxInclusive: q.taxInclusive, Refusal: q.refusal,
 	}
+	shown.Gone = len(kept) < len(c.Content.Lines)
 	for _, coupon := range q.coupons {
 		if coupon.Code != nil {
 			shown.CouponName = coupon.Name
