@@ -129,15 +129,21 @@ func TestARefusalForNowIsTriedAgain(t *testing.T) {
 func TestAnOperatorRunsAScheduledTask(t *testing.T) {
 	each(t, func(b *bench) {
 		o, p := b.begin()
-		b.processing(o, p, time.Now().Add(-time.Hour), time.Hour)
-		j := b.waiting()
+		err := b.store.RecordCallback(b.Context(), b.shop.Test, models.NewCallback{
+			Gateway: "test", EventID: "evt_1", PaymentID: p.ID, After: time.Hour,
+			Outcome: models.PaymentResult{Status: models.PaymentSucceeded, Reference: "ref_" + p.ID},
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		j := b.job(jobs.KindCallback)
 		b.work()
 		info := b.taskIn(j, asynq.TaskStateScheduled)
 		if ahead := info.NextProcessAt.Sub(j.RunAt); ahead < 0 || ahead > time.Second {
 			b.Errorf("Asynq has it for %v behind the row's time", ahead)
 		}
 		if got := b.order(o.ID); got.Status != models.OrderNotPaid {
-			b.Fatalf("the order is %s before anybody asked", got.Status)
+			b.Fatalf("the order is %s before the callback is applied", got.Status)
 		}
 		b.run(j)
 		b.jobIn(j.ID, models.JobDone)

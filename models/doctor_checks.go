@@ -160,7 +160,6 @@ var references = []reference{
 	{"checkout_links", "order_id", "orders", true},
 	{"carts", "link_id", "checkout_links", true},
 	{"carts", "order_id", "orders", true},
-	{"gateway_callbacks", "payment_id", "payments", true},
 	{"refunds", "order_id", "orders", true},
 }
 

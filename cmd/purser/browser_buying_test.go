@@ -123,7 +123,7 @@ func TestBrowserBuying(t *testing.T) {
 		id, pay := s.unpaid(t)
 		tab := s.visitor(t)
 		var text string
-		act(t, tab, chromedp.Navigate(pay), press(transferButton, `img[src*="qr"]`), chromedp.Text("main", &text, chromedp.ByQuery))
+		act(t, tab, chromedp.Navigate(pay), press(transferButton, `img[src*="qr"]`), read("main", &text))
 		for _, want := range []string{"RF", "DE89 3704 0044 0532 0130 00", "19.00\u00a0EUR"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("the instructions lack %s: %s", want, text)
@@ -196,10 +196,10 @@ func TestBrowserBuying(t *testing.T) {
 		tab := s.visitor(t)
 		var text string
 		eventually(t, patience, func() bool {
-			act(t, tab, chromedp.Navigate(link.URL), chromedp.Text("main", &text, chromedp.ByQuery))
+			act(t, tab, chromedp.Navigate(link.URL), read("main", &text))
 			return strings.Contains(text, "expired")
 		}, func() string { return "the link expires, but: " + text })
-		act(t, tab, chromedp.Navigate(s.base+"/checkout/demo"), chromedp.Text("h1", &text, chromedp.ByQuery))
+		act(t, tab, chromedp.Navigate(s.base+"/checkout/demo"), read("h1", &text))
 		if strings.Contains(text, "expired") {
 			t.Errorf("the shop itself says %s", text)
 		}
@@ -267,7 +267,7 @@ func TestBrowserLanguages(t *testing.T) {
 				check("order"),
 			)
 			var text string
-			if act(t, tab, chromedp.Text("main", &text, chromedp.ByQuery)); !date.MatchString(text) {
+			if act(t, tab, read("main", &text)); !date.MatchString(text) {
 				t.Errorf("no date in %s", text)
 			}
 			act(t, tab, chromedp.Navigate(s.base+"/lost/demo"), check("lost licence"), chromedp.Navigate(s.base+"/checkout/demo"), check("empty cart"),

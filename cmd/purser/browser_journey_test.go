@@ -25,10 +25,13 @@ func TestBrowserJourney(t *testing.T) {
 			if !strings.HasPrefix(at, s.base+"/pay/") {
 				t.Fatalf("Continue leads to %s", at)
 			}
-			act(t, tab, fillCard("4242424242424242"), press(payButton, "h1"), chromedp.Text("main", &text, chromedp.ByQuery))
+			act(t, tab, fillCard("4242424242424242"), chromedp.Click(payButton, chromedp.ByQuery))
+			eventually(t, patience, func() bool { // the page of the payment has been left
+				return chromedp.Run(tab, chromedp.Location(&text)) == nil && text != at
+			}, func() string { return "paying leads on, but the browser is still at " + text })
 			order := strings.Replace(at, "/pay/", "/order/", 1)
 			eventually(t, patience, func() bool {
-				act(t, tab, chromedp.Navigate(order), chromedp.Text("main", &text, chromedp.ByQuery))
+				act(t, tab, chromedp.Navigate(order), read("main", &text))
 				return licenseShape.MatchString(text)
 			}, func() string { return "the order page shows a licence, but: " + text })
 		})
@@ -41,7 +44,7 @@ func TestBrowserDeclineThenSuccess(t *testing.T) {
 	s := goShopping(t)
 	id, pay := s.unpaid(t)
 	var text string
-	act(t, s.browser, chromedp.Navigate(pay), fillCard("4000000000000002"), press(payButton, `[role="alert"]`), chromedp.Text("main", &text, chromedp.ByQuery))
+	act(t, s.browser, chromedp.Navigate(pay), fillCard("4000000000000002"), press(payButton, `[role="alert"]`), read("main", &text))
 	if !strings.Contains(text, "declined") || s.succeeded(t, id) != 0 {
 		t.Errorf("after a decline: %s", text)
 	}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,6 +68,18 @@ func act(t testing.TB, tab context.Context, actions ...chromedp.Action) {
 		_ = chromedp.Run(tab, chromedp.Location(&at), chromedp.Text("body", &text, chromedp.ByQuery))
 		t.Fatalf("%v, at %s:\n%s", err, at, text)
 	}
+}
+
+// read reads a text of the page, again if the page loaded itself anew just then, as some do while something is under way.
+func read(selector string, text *string) chromedp.Action {
+	return chromedp.ActionFunc(func(tab context.Context) error {
+		for {
+			err := chromedp.Text(selector, text, chromedp.ByQuery).Do(tab)
+			if err == nil || tab.Err() != nil || !strings.Contains(err.Error(), "No node with given id") {
+				return err
+			}
+		}
+	})
 }
 
 func setScripts(on bool) chromedp.Action { return emulation.SetScriptExecutionDisabled(!on) }

@@ -54,10 +54,11 @@ func throughAFailover(t *testing.T, group *redistest.Group) {
 		t.Helper()
 		var crowd sync.WaitGroup
 		var mu sync.Mutex
+		before := len(paid)
 		for c := range customers {
 			crowd.Go(func() {
 				for i := range n {
-					o, err := shop.order(fmt.Sprintf("buyer-%d-%d-%d@%s", len(paid), c, i, customerDomain), line{"viewer", 1})
+					o, err := shop.order(fmt.Sprintf("buyer-%d-%d-%d@%s", before, c, i, customerDomain), line{"viewer", 1})
 					if err == nil {
 						_, err = shop.pay(o.ID, cardGood)
 					}
