@@ -196,7 +196,7 @@ func (i *intruder) operation() *parcel {
 // fields are the names of pages' form fields and of the parameters of links.
 var fields = []string{
 	"email", "first_name", "last_name", "type", "country", "company", "vat_number", "city", "zip", "address", "phone", "coupon", "method", "terms", "personal_data", "total", "currency", "quantity",
-	"clear", "add", "ref", "utm_source", "locale", "mode", "note", "next", "password", "number", "expiry", "cvc", "attempt", "reason", "outcome", "refused", "part", "cursor", "live", "sent", "return_url", "texts",
+	"clear", "add", "ref", "utm_source", "locale", "mode", "note", "next", "password", "number", "expiry", "cvc", "attempt", "reason", "outcome", "refused", "part", "cursor", "live", "sent", "return_url",
 }
 
 func (i *intruder) form() url.Values {
