@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 
 	"github.com/gofiber/fiber/v2"
@@ -72,7 +71,8 @@ func (s *Server) takeCallback(c *fiber.Ctx, gateway payment.Gateway, scopeOf fun
 	}
 	subject, ok := callbackSubjects[cb.Subject]
 	if !ok {
-		return fmt.Errorf("api: a callback about %q", cb.Subject)
+		s.log.Error("a callback is about something that is not known here", "gateway", gateway.Name(), "subject", string(cb.Subject), "request_id", requestOf(c).id)
+		return newProblem(codeMalformed, "The callback is about nothing that is known here.")
 	}
 	if err := s.store.RecordCallback(c.UserContext(), sc, models.NewCallback{
 		Gateway: gateway.Name(), EventID: cb.ID, PaymentID: cb.PaymentID, RefundID: cb.RefundID, Subject: subject, Outcome: paymentResult(cb.Outcome),
