@@ -16,16 +16,26 @@ const acceptGrace = 20 * time.Millisecond
 type drainingListener struct {
 	net.Listener
 	closing atomic.Bool
+	asked   bool // once more, by Accept
 }
 
 // Accept returns net.ErrClosed once the listener is being closed and no connection waits any more.
 func (l *drainingListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil && l.closing.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
+	for {
+		c, err := l.Listener.Accept()
+		if err == nil || !l.closing.Load() || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return c, err
+		}
+		// Behind its deadline a listener does not look whether somebody waits, and on a busy machine it may have come to it late only.
+		if timed, ok := l.Listener.(interface{ SetDeadline(time.Time) error }); ok && !l.asked {
+			l.asked = true
+			if timed.SetDeadline(time.Now().Add(acceptGrace)) == nil {
+				continue
+			}
+		}
 		_ = l.Listener.Close()
 		return nil, net.ErrClosed
 	}
-	return c, err
 }
 
 // Close ends Accept within acceptGrace, or at once for a listener that knows no deadlines.

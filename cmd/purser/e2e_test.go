@@ -19,7 +19,8 @@ const (
 	purchases = 120
 	customers = 8 // that buy at the same time
 	failing   = 8 // webhooks that the merchant's server refuses at first
-	recovery  = 45 * time.Second
+	recovery  = 45*time.Second + refusal
+	refusal   = 12 * time.Second // the pause of an email whose second try, after the faults, is the one that the mail server refuses
 )
 
 // The marks by which licence keys are found where they should not be.
