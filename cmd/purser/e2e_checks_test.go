@@ -34,13 +34,17 @@ func checkOrders(t *testing.T, c client, plans []*purchase, shelf map[string]*ar
 		if err != nil {
 			t.Fatal(err)
 		}
+		bound := recovery
+		if greylisted(p.email) {
+			bound += refusal
+		}
 		if !p.paid {
 			if o.Status != models.OrderNotPaid || o.FulfillmentStatus != models.NotDelivered || o.PaidAt != nil || o.DeliveredAt != nil {
 				t.Errorf("order %s was not paid, but is %s and %s", o.ID, o.Status, o.FulfillmentStatus)
 			}
 		} else if o.Status != models.OrderPaid || o.FulfillmentStatus != models.Delivered || o.DeliveredAt == nil {
 			t.Errorf("order %s was paid, but is %s and %s", o.ID, o.Status, o.FulfillmentStatus)
-		} else if late := o.DeliveredAt.Sub(latest(*o.PaidAt, fault)); late > recovery {
+		} else if late := o.DeliveredAt.Sub(latest(*o.PaidAt, fault)); late > bound {
 			t.Errorf("order %s was delivered %s after the faults and its payment", o.ID, late)
 		}
 		if p.order = o; len(o.Payments) != len(p.cards) {
