@@ -72,8 +72,8 @@ func (g *cashier) ParseCallback(header http.Header, body []byte) (payment.Callba
 		return payment.Callback{}, payment.ErrIgnored
 	}
 	var cb payment.Callback
-	if err := json.Unmarshal(body, &cb); err != nil {
-		return payment.Callback{}, payment.ErrCallback
+	if err := json.Unmarshal(body, &cb); err != nil || cb.ID == "" || cb.Subject == "" {
+		return payment.Callback{}, payment.ErrCallback // as all gateways do: what they signed is an event about something
 	}
 	return cb, nil
 }
