@@ -41,7 +41,7 @@ func (s *Store) OrderCart(ctx context.Context, sc Scope, in Checkout) (*OrderVie
 			return err
 		}
 		c.Content.Customer = in.Customer
-		shown, lines, err := s.showCart(inside, t.DB, c)
+		shown, lines, err := s.showCart(t.DB, c)
 		if err != nil {
 			return err
 		}

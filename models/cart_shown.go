@@ -62,7 +62,7 @@ func (s *Store) Cart(ctx context.Context, sc Scope, visitor, currency string) (*
 	if err != nil {
 		return nil, orNotFound(err, "cart")
 	}
-	shown, _, err := s.showCart(ctx, db, &c)
+	shown, _, err := s.showCart(db, &c)
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +82,7 @@ func (s *Store) LatestCartCurrency(ctx context.Context, sc Scope, visitor string
 }
 
 // showCart prices a cart.
-func (s *Store) showCart(ctx context.Context, db *gorm.DB, c *Cart) (*CartShown, []quoteLine, error) {
+func (s *Store) showCart(db *gorm.DB, c *Cart) (*CartShown, []quoteLine, error) {
 	products, err := cartProducts(db, c)
 	if err != nil {
 		return nil, nil, err
@@ -114,7 +114,10 @@ func (s *Store) showCart(ctx context.Context, db *gorm.DB, c *Cart) (*CartShown,
 	r := quoteRequest{
 		Scope: Scope{c.MerchantID, c.Test}, Currency: c.Currency, Lines: lines, Coupon: c.Content.Coupon, Customer: c.Content.Customer, Tax: m.Settings.Tax,
 	}
-	q, err := quoteFor(ctx, db, s, r)
+	if err := automaticCoupons(db, c.MerchantID).Find(&r.Automatic).Error; err != nil {
+		return nil, nil, err
+	}
+	q, err := quoteFor(db, s, r)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -84,10 +84,11 @@ func (s *Store) CreateCheckoutLink(ctx context.Context, sc Scope, in NewCheckout
 		}
 		request.normalise()
 		request.check(&bad)
-		products, err := t.productsFor(sc, request.Lines, &bad)
-		if err != nil {
+		var shelf shelf
+		if err := together(t.DB, shelf.questions(sc, request.Lines)...); err != nil {
 			return err
 		}
+		products := shelf.find(sc, request.Lines, &bad)
 		quotable(&request, products, &bad)
 		if err := bad.err(); err != nil {
 			return err

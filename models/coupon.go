@@ -1,7 +1,6 @@
 package models
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -229,8 +228,6 @@ func (t *tx) releaseCoupons(o *Order) error {
 }
 
 // automaticCoupons are the discounts that apply by themselves.
-func automaticCoupons(ctx context.Context, db *gorm.DB, merchantID string) ([]Coupon, error) {
-	var out []Coupon
-	err := db.WithContext(ctx).Where("merchant_id = ? AND code IS NULL AND archived_at IS NULL AND active", merchantID).Order("id").Find(&out).Error
-	return out, err
+func automaticCoupons(db *gorm.DB, merchantID string) *gorm.DB {
+	return db.Where("merchant_id = ? AND code IS NULL AND archived_at IS NULL AND active", merchantID).Order("id")
 }

@@ -106,7 +106,7 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 		if err := pool.PingContext(ctx); err != nil {
 			return nil, fmt.Errorf("the database does not answer: %w", withoutAddress(err))
 		}
-		return gorm.Open(postgres.New(postgres.Config{Conn: pool}), gormConfig())
+		return gorm.Open(postgres.New(postgres.Config{Conn: pipelined{pool}}), gormConfig())
 	}
 	if s.db, err = open(conf, conns); err != nil {
 		return err
@@ -175,15 +175,10 @@ func unavailableCause(err error) bool {
 		strings.Contains(err.Error(), "SQLITE_BUSY") || strings.Contains(err.Error(), "SQLITE_FULL")
 }
 
-// nextOrderNumber draws the number of a new order: A and ten digits, rising, with gaps.
-func (t *tx) nextOrderNumber() (string, error) {
-	statement := "SELECT nextval('order_numbers')"
-	if t.s.dialect.sqlite {
-		statement = "SELECT COALESCE(MAX(CAST(SUBSTR(number, 2) AS INTEGER)), 0) + 1 FROM orders WHERE number = (SELECT MAX(number) FROM orders)"
+// nextOrderNumber is the query that draws the number of a new order.
+func (d dialect) nextOrderNumber() string {
+	if d.sqlite {
+		return "SELECT COALESCE(MAX(CAST(SUBSTR(number, 2) AS INTEGER)), 0) + 1 FROM orders WHERE number = (SELECT MAX(number) FROM orders)"
 	}
-	var n int64
-	if err := t.Raw(statement).Scan(&n).Error; err != nil {
-		return "", err
-	}
-	return fmt.Sprintf("A%010d", n), nil
+	return "SELECT nextval('order_numbers')"
 }

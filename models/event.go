@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/purser-dev/purser/jobs"
 )
 
@@ -60,11 +62,6 @@ func (r RawJSON) MarshalJSON() ([]byte, error) {
 	return []byte(r), nil
 }
 
-type endpointScope struct {
-	merchant string
-	test     bool
-}
-
 // emit records a fact and stages its delivery to every endpoint that is subscribed to it now. It returns the event's id.
 func (t *tx) emit(sc Scope, kind, fact string, orderID *string, data any) (string, error) {
 	body, err := json.Marshal(data)
@@ -99,20 +96,28 @@ func (t *tx) deliver(e *Event, w *WebhookEndpoint) string {
 	return d.ID
 }
 
+// endpointsOf narrows a query to the endpoints of a scope that get what happens now.
+func endpointsOf(db *gorm.DB, sc Scope) *gorm.DB {
+	return db.Where("merchant_id = ? AND test = ? AND deleted_at IS NULL AND status = 'enabled'", sc.MerchantID, sc.Test).Order("id")
+}
+
+// subscribe keeps the endpoints of a scope for the events of the transaction.
+func (t *tx) subscribe(sc Scope, endpoints []WebhookEndpoint) {
+	if t.endpoints == nil {
+		t.endpoints = map[Scope][]WebhookEndpoint{}
+	}
+	t.endpoints[sc] = endpoints
+}
+
 func (t *tx) endpointsOf(sc Scope) ([]WebhookEndpoint, error) {
-	key := endpointScope{sc.MerchantID, sc.Test}
-	if known, ok := t.endpoints[key]; ok {
+	if known, ok := t.endpoints[sc]; ok {
 		return known, nil
 	}
 	var found []WebhookEndpoint
-	err := t.Where("merchant_id = ? AND test = ? AND deleted_at IS NULL AND status = 'enabled'", sc.MerchantID, sc.Test).Order("id").Find(&found).Error
-	if err != nil {
+	if err := endpointsOf(t.DB, sc).Find(&found).Error; err != nil {
 		return nil, err
 	}
-	if t.endpoints == nil {
-		t.endpoints = map[endpointScope][]WebhookEndpoint{}
-	}
-	t.endpoints[key] = found
+	t.subscribe(sc, found)
 	return found, nil
 }
 

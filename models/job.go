@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"slices"
 	"time"
 
 	"gorm.io/gorm"
@@ -108,25 +109,31 @@ func (t *tx) flushJobs() error {
 			"max_attempts": j.MaxAttempts, "run_at": j.RunAt, "created_at": j.CreatedAt, "dedupe_key": j.DedupeKey,
 			"alarm_at": t.s.dialect.after(t.s, max(j.RunAt.Sub(t.now), 0)+grace),
 		}
+		lazy := j.Lazy
 		if j.DedupeKey == nil {
 			rows = append(rows, row)
-		} else {
-			res := t.Table("jobs").Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "dedupe_key"}}, DoNothing: true}).Create(row)
-			if res.Error != nil {
-				return res.Error
+			if !lazy {
+				t.handovers = append(t.handovers, h)
 			}
-			if res.RowsAffected == 0 {
-				continue // staged before: this one does not exist, so nothing is to be handed over
-			}
+			continue
 		}
-		if !j.Lazy {
-			t.handovers = append(t.handovers, h)
+		err = t.laterCounted(func(db *gorm.DB) *gorm.DB {
+			return db.Table("jobs").Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "dedupe_key"}}, DoNothing: true}).Create(row)
+		}, func(n int64) {
+			if n == 1 && !lazy { // or else it was staged before: this one does not exist, so nothing is to be handed over
+				t.handovers = append(t.handovers, h)
+			}
+		})
+		if err != nil {
+			return err
 		}
 	}
-	if len(rows) == 0 {
-		return nil
+	for some := range slices.Chunk(rows, mostRows) {
+		if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Table("jobs").Create(some) }); err != nil {
+			return err
+		}
 	}
-	return t.Table("jobs").CreateInBatches(rows, 500).Error
+	return nil
 }
 
 // Claim is a worker's right to perform a job, until the lease ends or somebody else claims it.

@@ -2,11 +2,13 @@ package models
 
 import (
 	"context"
+	"fmt"
 	"net/mail"
 	"strings"
 	"unicode/utf8"
 
 	"golang.org/x/text/language"
+	"gorm.io/gorm"
 )
 
 // NewOrder is a checkout request.
@@ -55,21 +57,19 @@ func (s *Store) CreateOrder(ctx context.Context, sc Scope, in NewOrder) (*OrderV
 	in.check(&bad)
 	var view *OrderView
 	err := s.write(ctx, func(t *tx) error {
-		products, err := t.productsFor(sc, in.Lines, &bad)
+		c, err := t.counter(sc, in.Lines)
 		if err != nil {
 			return err
 		}
-		o, err := t.priced(ctx, sc, in, products, &bad)
+		o, err := t.priced(sc, in, c, &bad)
 		if err != nil {
 			return err
 		}
-		if o.Number, err = t.nextOrderNumber(); err != nil {
+		o.Number = c.orderNumber()
+		if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Omit("Items", "Payments").Create(o) }); err != nil {
 			return err
 		}
-		if err := t.Omit("Items", "Payments").Create(o).Error; err != nil {
-			return err
-		}
-		if err := t.Omit("Licenses").Create(&o.Items).Error; err != nil {
+		if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Omit("Licenses").Create(&o.Items) }); err != nil {
 			return err
 		}
 		t.note(o, "order.created", in.Actor, "The order was created.", map[string]any{"total": o.Total, "currency": o.Currency})
@@ -193,10 +193,42 @@ func validEmail(s string) bool {
 	return err == nil && a.Address == s
 }
 
-// productsFor loads the products of the lines, keyed by what the lines call them.
-func (t *tx) productsFor(sc Scope, lines []NewLine, bad *invalids) (map[string]*Product, error) {
+// counter is what the shop knows when an order is brought to it.
+type counter struct {
+	shelf     shelf
+	merchant  Merchant // its settings only
+	automatic []Coupon
+	number    int64
+}
+
+// orderNumber is the number of the new order: A and ten digits, rising, with gaps.
+func (c *counter) orderNumber() string { return fmt.Sprintf("A%010d", c.number) }
+
+// counter reads all that an order's creation depends on, whatever comes of it.
+func (t *tx) counter(sc Scope, lines []NewLine) (*counter, error) {
+	var c counter
+	var endpoints []WebhookEndpoint
+	err := together(t.DB, append(c.shelf.questions(sc, lines),
+		func(db *gorm.DB) *gorm.DB {
+			return db.Where("id = ?", sc.MerchantID).Select("settings").Take(&c.merchant)
+		},
+		func(db *gorm.DB) *gorm.DB { return automaticCoupons(db, sc.MerchantID).Find(&c.automatic) },
+		func(db *gorm.DB) *gorm.DB { return endpointsOf(db, sc).Find(&endpoints) },
+		func(db *gorm.DB) *gorm.DB { return db.Raw(t.s.dialect.nextOrderNumber()).Find(&c.number) },
+	)...)
+	t.subscribe(sc, endpoints)
+	return &c, err
+}
+
+// shelf is the products that an order's lines name, with their prices.
+type shelf struct {
+	products []Product
+	prices   []Price
+}
+
+func (s *shelf) questions(sc Scope, lines []NewLine) []question {
 	if len(lines) > maxLines {
-		return nil, nil
+		return nil
 	}
 	names := make([]string, 0, len(lines)) // ids have the shape of a SKU too
 	for _, l := range lines {
@@ -204,15 +236,31 @@ func (t *tx) productsFor(sc Scope, lines []NewLine, bad *invalids) (map[string]*
 			names = append(names, l.Product)
 		}
 	}
-	var found []Product
-	err := t.Preload("Prices").Where("merchant_id = ? AND archived_at IS NULL AND (sku IN ? OR id IN ?)", sc.MerchantID, names, names).Find(&found).Error
-	if err != nil {
-		return nil, err
+	named := func(db *gorm.DB) *gorm.DB {
+		return db.Where("merchant_id = ? AND archived_at IS NULL AND (sku IN ? OR id IN ?)", sc.MerchantID, names, names)
 	}
-	out := make(map[string]*Product, len(found)*2)
-	for i := range found {
-		out[found[i].ID] = &found[i]
-		out[found[i].SKU] = &found[i]
+	return []question{
+		func(db *gorm.DB) *gorm.DB { return named(db).Find(&s.products) },
+		func(db *gorm.DB) *gorm.DB {
+			return db.Where("product_id IN (?)", named(db.Model(&Product{})).Select("id")).Find(&s.prices)
+		},
+	}
+}
+
+// find finds the products of the lines, keyed by what the lines call them.
+func (s *shelf) find(sc Scope, lines []NewLine, bad *invalids) map[string]*Product {
+	if len(lines) > maxLines {
+		return nil
+	}
+	out := make(map[string]*Product, len(s.products)*2)
+	for i := range s.products {
+		p := &s.products[i]
+		out[p.ID], out[p.SKU] = p, p
+	}
+	for _, price := range s.prices {
+		if p := out[price.ProductID]; p != nil {
+			p.Prices = append(p.Prices, price)
+		}
 	}
 	for i, l := range lines {
 		p := out[l.Product]
@@ -228,11 +276,11 @@ func (t *tx) productsFor(sc Scope, lines []NewLine, bad *invalids) (map[string]*
 			bad.add(field+".quantity", "must be from %d to %d", p.MinQuantity, p.MaxQuantity)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // priced builds the order from its request and takes its coupons, or returns everything that is wrong with the request.
-func (t *tx) priced(ctx context.Context, sc Scope, in NewOrder, products map[string]*Product, bad *invalids) (*Order, error) {
+func (t *tx) priced(sc Scope, in NewOrder, c *counter, bad *invalids) (*Order, error) {
 	o := &Order{
 		ID: newID("ord"), MerchantID: sc.MerchantID, Test: sc.Test, Status: OrderNotPaid, FulfillmentStatus: NotDelivered,
 		Currency: in.Currency, Locale: in.Locale, ExternalID: in.ExternalID, CustomerEmail: strings.ToLower(in.Customer.Email),
@@ -246,19 +294,17 @@ func (t *tx) priced(ctx context.Context, sc Scope, in NewOrder, products map[str
 		o.Source = map[string]string{}
 	}
 	o.Consents.At, o.Consents.Locale = t.now, in.Locale
-	lines := quotable(&in, products, bad)
+	lines := quotable(&in, c.shelf.find(sc, in.Lines, bad), bad)
 	if err := bad.err(); err != nil {
 		return nil, err
 	}
-	var m Merchant
-	if err := t.Where("id = ?", sc.MerchantID).Select("settings").Take(&m).Error; err != nil {
-		return nil, err
-	}
+	settings := &c.merchant.Settings
 	if o.Consents.Via != viaCheckout {
-		o.Consents.TermsVersion, o.Consents.PrivacyVersion = m.Settings.TermsVersion, m.Settings.PrivacyVersion
+		o.Consents.TermsVersion, o.Consents.PrivacyVersion = settings.TermsVersion, settings.PrivacyVersion
 	}
-	q, err := t.quoteAndTake(ctx, o, quoteRequest{
-		Scope: sc, Currency: in.Currency, Lines: lines, Coupon: in.Coupon, Customer: in.Customer, Tax: m.Settings.Tax,
+	q, err := t.quoteAndTake(o, quoteRequest{
+		Scope: sc, Currency: in.Currency, Lines: lines, Coupon: in.Coupon, Customer: in.Customer, Tax: settings.Tax,
+		Automatic: c.automatic,
 	})
 	if err != nil {
 		return nil, err
@@ -316,9 +362,9 @@ func quotable(in *NewOrder, products map[string]*Product, bad *invalids) []quote
 
 // quoteAndTake prices an order and takes a use of each coupon that applies. An automatic one whose last use somebody else has just
 // taken is left out; one by code is refused.
-func (t *tx) quoteAndTake(ctx context.Context, o *Order, r quoteRequest) (*quote, error) {
+func (t *tx) quoteAndTake(o *Order, r quoteRequest) (*quote, error) {
 	for {
-		q, err := quoteFor(ctx, t.DB, t.s, r)
+		q, err := quoteFor(t.DB, t.s, r)
 		if err != nil {
 			return nil, err
 		}

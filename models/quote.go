@@ -1,7 +1,6 @@
 package models
 
 import (
-	"context"
 	"slices"
 
 	"gorm.io/gorm"
@@ -26,6 +25,8 @@ type quoteRequest struct {
 	Coupon   string
 	Customer Customer
 	Tax      Tax
+	// Automatic are the coupons that apply by themselves.
+	Automatic []Coupon
 	// without are automatic coupons that turned out to be used up.
 	without []string
 }
@@ -42,7 +43,7 @@ type quote struct {
 }
 
 // quoteFor prices lines. Every line has a price in the currency: the caller has seen to that.
-func quoteFor(ctx context.Context, db *gorm.DB, s *Store, r quoteRequest) (*quote, error) {
+func quoteFor(db *gorm.DB, s *Store, r quoteRequest) (*quote, error) {
 	q := &quote{taxInclusive: r.Tax.Inclusive}
 	for _, l := range r.Lines {
 		amount, _ := l.Product.price(r.Currency)
@@ -55,15 +56,11 @@ func quoteFor(ctx context.Context, db *gorm.DB, s *Store, r quoteRequest) (*quot
 		}
 		q.lines = append(q.lines, p)
 	}
-	automatic, err := automaticCoupons(ctx, db, r.Scope.MerchantID)
-	if err != nil {
-		return nil, err
-	}
 	now := s.now()
 	var best *Coupon
 	var most int64
-	for i := range automatic {
-		c := &automatic[i]
+	for i := range r.Automatic {
+		c := &r.Automatic[i]
 		if slices.Contains(r.without, c.ID) || c.refusal(q.lines, r.Currency, now) != "" {
 			continue
 		}

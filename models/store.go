@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -107,7 +108,7 @@ type tx struct {
 	events     []Event
 	deliveries []Delivery
 	history    []History
-	endpoints  map[endpointScope][]WebhookEndpoint
+	endpoints  map[Scope][]WebhookEndpoint
 	handovers  []jobs.Handover
 	told       []string // the types of the events that were written
 }
@@ -123,24 +124,19 @@ func (s *Store) write(ctx context.Context, fn func(*tx) error) error {
 		}
 		return t.flush()
 	}
-	var staged []jobs.Handover
-	var told []string
+	t := &tx{s: s, now: s.now()}
 	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
-		t := &tx{DB: db, s: s, now: s.now()}
+		t.DB = db
 		if err := fn(t); err != nil {
 			return err
 		}
-		if err := t.flush(); err != nil {
-			return err
-		}
-		staged, told = t.handovers, t.told
-		return nil
+		return t.flush()
 	})
 	if err != nil {
 		return err
 	}
-	s.publish(staged...)
-	for _, eventType := range told {
+	s.publish(t.handovers...)
+	for _, eventType := range t.told {
 		s.tell(eventType)
 	}
 	return nil
@@ -180,27 +176,34 @@ func (s *Store) now() time.Time { return time.Now().UTC().Truncate(time.Microsec
 
 // flush writes what was staged. Deliveries and promises go in after the events that they refer to.
 func (t *tx) flush() error {
-	if len(t.events) > 0 {
-		if err := t.Create(&t.events).Error; err != nil {
-			return err
-		}
-		for i := range t.events {
-			t.told = append(t.told, t.events[i].Type)
-		}
+	for i := range t.events {
+		t.told = append(t.told, t.events[i].Type)
 	}
-	if len(t.deliveries) > 0 {
-		if err := t.CreateInBatches(&t.deliveries, 500).Error; err != nil {
-			return err
-		}
+	if err := laterRows(t, t.events); err != nil {
+		return err
 	}
-	if len(t.history) > 0 {
-		if err := t.Create(&t.history).Error; err != nil {
-			return err
-		}
+	if err := laterRows(t, t.deliveries); err != nil {
+		return err
+	}
+	if err := laterRows(t, t.history); err != nil {
+		return err
 	}
 	if err := t.flushJobs(); err != nil {
 		return err
 	}
 	t.events, t.deliveries, t.history, t.jobs = nil, nil, nil, nil
+	return nil
+}
+
+// mostRows bounds the rows of one INSERT, because the parameters of a statement are bounded.
+const mostRows = 500
+
+// laterRows inserts rows of a table, later.
+func laterRows[T any](t *tx, rows []T) error {
+	for some := range slices.Chunk(rows, mostRows) {
+		if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Create(&some) }); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -92,7 +92,7 @@ func (s *Store) CreateWebhookEndpoint(ctx context.Context, sc Scope, in WebhookE
 			return conflict("There are %d webhook endpoints already, which is as many as there may be.", maxEndpoints)
 		}
 		w.CreatedAt, w.UpdatedAt = t.now, t.now
-		delete(t.endpoints, endpointScope{sc.MerchantID, sc.Test})
+		delete(t.endpoints, sc)
 		return t.Create(w).Error
 	})
 	if err != nil {
@@ -216,7 +216,7 @@ func (s *Store) UpdateWebhookEndpoint(ctx context.Context, sc Scope, id string, 
 			return err
 		}
 		w.UpdatedAt = t.now
-		delete(t.endpoints, endpointScope{sc.MerchantID, sc.Test})
+		delete(t.endpoints, sc)
 		return t.Model(w).Select("url", "events", "format", "description", "include_license_keys", "updated_at").Updates(w).Error
 	})
 	if err != nil {
@@ -236,7 +236,7 @@ func (s *Store) DeleteWebhookEndpoint(ctx context.Context, sc Scope, id string) 
 		if err := t.Model(w).Select("deleted_at", "updated_at").Updates(&WebhookEndpoint{DeletedAt: &t.now, UpdatedAt: t.now}).Error; err != nil {
 			return err
 		}
-		delete(t.endpoints, endpointScope{sc.MerchantID, sc.Test})
+		delete(t.endpoints, sc)
 		return t.cancelDeliveries(w)
 	})
 }
