@@ -14,9 +14,9 @@ import (
 // errorPause is how long a worker's command to Redis takes at least when it fails.
 const errorPause = 100 * time.Millisecond
 
-// calm makes the Redis clients of a worker's servers wait a moment after an error. Asynq looks into an empty queue every
-// taskCheckInterval, but after an error it looks again at once. A Redis that is full or refuses connections answers at once, too, and
-// the two would take the machine from those who take orders.
+// calm makes the Redis clients of a worker's servers wait a moment after an error. At an empty queue a server waits (longPoll), but after
+// an error Asynq looks again at once. A Redis that is full or refuses connections answers at once, too, and the two would take the
+// machine from those who take orders.
 type calm struct{ jobs.Redis }
 
 // MakeRedisClient implements asynq.RedisConnOpt.
@@ -38,7 +38,7 @@ func (calmHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		err := next(ctx, cmd)
 		if isTrouble(err) {
-			rest(ctx)
+			rest(ctx, errorPause)
 		}
 		return err
 	}
@@ -49,7 +49,7 @@ func (calmHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		err := next(ctx, cmds)
 		if isTrouble(err) {
-			rest(ctx)
+			rest(ctx, errorPause)
 		}
 		return err
 	}
@@ -60,8 +60,8 @@ func isTrouble(err error) bool {
 	return err != nil && !errors.Is(err, redis.Nil) && !redis.HasErrorPrefix(err, "NOSCRIPT")
 }
 
-func rest(ctx context.Context) {
-	timer := time.NewTimer(errorPause)
+func rest(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -56,6 +56,7 @@ type Worker struct {
 	// turnstiles keep slow servers of others from taking all the places of a queue.
 	turnstiles map[jobs.Queue]*turnstile
 	client     redis.UniversalClient
+	poll       *longPoll
 	base       context.Context // ends when jobs have to be given back
 	giveBack   context.CancelFunc
 	stop       context.CancelFunc
@@ -65,7 +66,7 @@ type Worker struct {
 var errShutdown = errors.New("the worker is shutting down")
 
 const (
-	taskCheckInterval    = 50 * time.Millisecond  // Asynq polls an empty queue every second otherwise
+	taskCheckInterval    = time.Microsecond       // Asynq waits that long at an empty queue, after longPoll has waited for a task
 	delayedCheckInterval = 200 * time.Millisecond // and its retry and scheduled sets every five
 	giveBackTime         = 4 * time.Second        // kept from the shutdown's time for giving jobs back, but at most half of it
 )
@@ -97,6 +98,9 @@ func NewWorker(c Config) (*Worker, error) {
 		total += weight
 	}
 	w.base, w.giveBack = context.WithCancel(context.Background())
+	serving, stop := context.WithCancel(context.Background())
+	w.client, w.stop = c.Redis.Client(), stop
+	w.poll = &longPoll{serving, w.client, blockTime}
 	for _, q := range jobs.Queues {
 		weight, ok := w.Queues[q.Name]
 		if !ok {
@@ -108,7 +112,7 @@ func NewWorker(c Config) (*Worker, error) {
 			room -= max(places/4, 1)
 		}
 		w.turnstiles[q.Name] = newTurnstile(places, room)
-		w.servers = append(w.servers, asynq.NewServer(calm{c.Redis}, asynq.Config{
+		w.servers = append(w.servers, asynq.NewServer(w.poll.option(c.Redis), asynq.Config{
 			Concurrency:              places,
 			Queues:                   map[string]int{string(q.Name): 1},
 			TaskCheckInterval:        taskCheckInterval,
@@ -127,16 +131,12 @@ func NewWorker(c Config) (*Worker, error) {
 func (w *Worker) Start() error {
 	for i, s := range w.servers {
 		if err := s.Start(asynq.HandlerFunc(w.process)); err != nil {
-			for _, started := range w.servers[:i] {
-				started.Shutdown()
-			}
+			w.servers = w.servers[:i]
+			w.Shutdown()
 			return fmt.Errorf("start a queue server: %w", err)
 		}
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	w.stop = stop
-	w.client = w.Redis.Client()
-	w.upkeep.Go(func() { jobs.KeepQueuesRegistered(ctx, w.client) })
+	w.upkeep.Go(func() { jobs.KeepQueuesRegistered(w.poll.ctx, w.client) })
 	return nil
 }
 
@@ -145,6 +145,9 @@ func (w *Worker) Start() error {
 func (w *Worker) Shutdown() {
 	timer := time.AfterFunc(w.ShutdownTimeout-min(giveBackTime, w.ShutdownTimeout/2), w.giveBack)
 	defer timer.Stop()
+	// A server that waits for a task does not hear that it is to stop.
+	w.stop()
+	_ = w.client.Close()
 	// All at once: each may have to wait for an answer of Redis before it stops.
 	var all sync.WaitGroup
 	for _, s := range w.servers {
@@ -152,9 +155,7 @@ func (w *Worker) Shutdown() {
 	}
 	all.Wait()
 	w.giveBack()
-	w.stop()
 	w.upkeep.Wait()
-	_ = w.client.Close()
 }
 
 // asynqLog passes Asynq's own log lines on. They speak of queues and ids only.

@@ -114,6 +114,7 @@ type inProcess struct {
 
 func (m *inProcess) start() error {
 	if m.began {
+		m.Ctx, m.CtxCancel = context.WithCancel(context.Background()) // the one that Close ended would end every command that blocks
 		return m.Restart()
 	}
 	m.began = true
