@@ -66,9 +66,9 @@ type Worker struct {
 var errShutdown = errors.New("the worker is shutting down")
 
 const (
-	taskCheckInterval    = time.Microsecond       // Asynq waits that long at an empty queue, after longPoll has waited for a task
-	delayedCheckInterval = 200 * time.Millisecond // and its retry and scheduled sets every five
-	giveBackTime         = 4 * time.Second        // kept from the shutdown's time for giving jobs back, but at most half of it
+	taskCheckInterval    = time.Microsecond // Asynq waits that long at an empty queue, after longPoll has waited for a task
+	delayedCheckInterval = time.Second      // Asynq keeps the times of what is scheduled or tried again in whole seconds
+	giveBackTime         = 4 * time.Second  // kept from the shutdown's time for giving jobs back, but at most half of it
 )
 
 // NewWorker makes a worker; Start lets it begin.

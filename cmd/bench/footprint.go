@@ -12,6 +12,7 @@ import (
 const (
 	memoryTarget = 80 << 20
 	readyTarget  = time.Second
+	idleTarget   = 0.02 // of a core
 )
 
 // measureFootprint starts `purser run` several times and lets it rest; the baseline is a Go program that only listens.
@@ -52,6 +53,10 @@ func measureFootprint(ctx context.Context, b *bench) error {
 			ratio: ratio(float64(got.memory), float64(base.memory)), target: "< 80 MiB", met: got.memory < memoryTarget,
 		})
 		b.table.add(row{
+			what: "processor that `purser run` uses at rest, " + profile.name, measured: ofACore(got.busy), baseline: ofACore(base.busy),
+			target: "< 2 % of a core", met: got.busy < idleTarget,
+		})
+		b.table.add(row{
 			what: "start of `purser run` until ready, " + profile.name, measured: millis(got.ready), baseline: millis(base.ready),
 			ratio: ratio(float64(got.ready), float64(base.ready)), target: "< 1 s", met: got.ready < readyTarget,
 		})
@@ -61,6 +66,7 @@ func measureFootprint(ctx context.Context, b *bench) error {
 
 type footprint struct {
 	memory int64
+	busy   float64 // of a core, while it rests
 	ready  time.Duration
 }
 
@@ -69,9 +75,9 @@ type footprint struct {
 func (b *bench) footprint(ctx context.Context, i *installation, role string) (f footprint, err error) {
 	defer func() { err = errors.Join(err, i.close()) }()
 	n, _ := b.rounds()
-	rest := 10 * time.Second
+	settle, rest := 3*time.Second, 20*time.Second
 	if b.quick {
-		rest = 3 * time.Second
+		rest = 5 * time.Second
 	}
 	var ready []time.Duration
 	for round := range n + 1 {
@@ -83,7 +89,10 @@ func (b *bench) footprint(ctx context.Context, i *installation, role string) (f 
 			ready = append(ready, p.ready)
 		}
 		if round == n {
-			if err := pause(ctx, rest); err != nil {
+			if err := pause(ctx, settle); err != nil {
+				return f, err
+			}
+			if f.busy, err = p.busy(ctx, rest); err != nil {
 				return f, err
 			}
 			if f.memory, err = p.memory(); err != nil {
@@ -97,6 +106,22 @@ func (b *bench) footprint(ctx context.Context, i *installation, role string) (f 
 	f.ready = median(ready)
 	return f, nil
 }
+
+// busy is how much of a core the process uses over a time.
+func (p *process) busy(ctx context.Context, over time.Duration) (float64, error) {
+	before, _, err := processorTime(p.cmd.Process.Pid)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	if err := pause(ctx, over); err != nil {
+		return 0, err
+	}
+	after, _, err := processorTime(p.cmd.Process.Pid)
+	return (after - before).Seconds() / time.Since(began).Seconds(), err
+}
+
+func ofACore(share float64) string { return fmt.Sprintf("%.1f %% of a core", 100*share) }
 
 func mebibytes(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
 
