@@ -38,13 +38,13 @@ func (w *Worker) deliver(ctx context.Context, c *models.Claim) result {
 	header.Set("Content-Type", "application/json")
 	var res webhook.Result
 	calling(ctx).call(func() {
-		res = w.Webhooks.Send(ctx, webhook.Request{URL: d.Endpoint.URL, Method: http.MethodPost, Header: header, Body: body, AllowPrivate: d.AllowPrivate})
+		res = w.Webhooks.Send(ctx, webhook.Request{URL: d.URL, Method: http.MethodPost, Header: header, Body: body, AllowPrivate: d.AllowPrivate})
 	})
 	if w.ObserveWebhook != nil {
 		w.ObserveWebhook(webhookOutcome(res))
 	}
 	attempt := models.DeliveryAttempt{
-		DeliveryID: d.Delivery.ID, Attempt: d.Attempt, At: at.Truncate(time.Microsecond), DurationMs: int(res.Duration.Milliseconds()), Response: res.Excerpt,
+		DeliveryID: d.DeliveryID, Attempt: d.Attempt, At: at.Truncate(time.Microsecond), DurationMs: int(res.Duration.Milliseconds()), Response: res.Excerpt,
 	}
 	if res.StatusCode != 0 {
 		attempt.ResponseStatus = &res.StatusCode

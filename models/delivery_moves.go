@@ -2,6 +2,7 @@ package models
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"time"
@@ -11,9 +12,11 @@ import (
 
 // Dispatch is a delivery with everything that one attempt needs.
 type Dispatch struct {
-	Delivery Delivery
-	Event    Event
-	Endpoint WebhookEndpoint
+	DeliveryID string
+	Event      Event
+	URL        string
+	// IncludeLicenseKeys puts the licence keys, masked in the event, into the body.
+	IncludeLicenseKeys bool
 	// Secret is the endpoint's signing secret, whsec_….
 	Secret string
 	// AllowPrivate lets the request reach the private networks that the operator allows.
@@ -22,31 +25,43 @@ type Dispatch struct {
 	Attempt int
 }
 
+// dispatchRow is a Dispatch as the database has it.
+type dispatchRow struct {
+	Dispatch
+	status     DeliveryStatus
+	endpointID string
+	secret     []byte
+	deletedAt  *time.Time
+}
+
+// scan reads dispatchColumns.
+func (r *dispatchRow) scan(scan func(...any) error) error {
+	e := &r.Event
+	return scan(&r.DeliveryID, &r.status, &r.Attempt, &e.ID, &e.MerchantID, &e.Test, &e.Type, &e.OrderID, &e.Fact, &e.Data, &e.CreatedAt,
+		&r.endpointID, &r.URL, &r.IncludeLicenseKeys, &r.secret, &r.deletedAt, &r.AllowPrivate)
+}
+
 // Dispatch loads a delivery that is to be tried now. ErrNothingToDo: it is finished. Permanent: its endpoint was deleted.
 func (s *Store) Dispatch(ctx context.Context, deliveryID string) (*Dispatch, error) {
-	db := s.read(ctx)
-	var d Dispatch
-	if err := db.Where("id = ?", deliveryID).Take(&d.Delivery).Error; err != nil {
-		return nil, orNotFound(err, "delivery")
+	row, together, err := s.dispatching.do(ctx, deliveryID)
+	if !together && err == nil {
+		row = &dispatchRow{}
+		err = row.scan(s.read(ctx).Raw(dispatchColumns+"= ?", deliveryID).Row().Scan)
 	}
-	if d.Delivery.Status != DeliveryPending {
-		return nil, ErrNothingToDo
-	}
-	if err := db.Where("id = ?", d.Delivery.EndpointID).Take(&d.Endpoint).Error; err != nil {
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil, notFound("delivery")
+	case err != nil:
 		return nil, err
-	}
-	if d.Endpoint.DeletedAt != nil {
+	case row.status != DeliveryPending:
+		return nil, ErrNothingToDo
+	case row.deletedAt != nil:
 		// Staged by a transaction that had read the endpoint before it was deleted.
 		return nil, jobs.Permanent(errors.New("the webhook endpoint was deleted"))
 	}
-	if err := db.Where("id = ?", d.Delivery.EventID).Take(&d.Event).Error; err != nil {
-		return nil, err
-	}
-	if err := db.Model(&Merchant{}).Where("id = ?", d.Delivery.MerchantID).Select("allow_private_targets").Take(&d.AllowPrivate).Error; err != nil {
-		return nil, err
-	}
-	secret, err := s.keys.Open(d.Endpoint.Secret, d.Endpoint.ID)
-	d.Secret, d.Attempt = string(secret), d.Delivery.Attempts+1
+	secret, err := s.keys.Open(row.secret, row.endpointID)
+	d := row.Dispatch
+	d.Secret, d.Attempt = string(secret), row.Attempt+1
 	return &d, err
 }
 
@@ -63,7 +78,7 @@ type eventBody struct {
 // masked in the stored event.
 func (s *Store) Body(ctx context.Context, d *Dispatch) ([]byte, error) {
 	data := d.Event.Data
-	if d.Endpoint.IncludeLicenseKeys && d.Event.OrderID != nil {
+	if d.IncludeLicenseKeys && d.Event.OrderID != nil {
 		var err error
 		if data, err = s.unmask(ctx, *d.Event.OrderID, data); err != nil {
 			return nil, err
@@ -72,18 +87,32 @@ func (s *Store) Body(ctx context.Context, d *Dispatch) ([]byte, error) {
 	return json.Marshal(eventBody{d.Event.ID, d.Event.Type, d.Event.CreatedAt.UTC().Format(time.RFC3339Nano), d.Event.Test, data})
 }
 
-// KeepDelivered records the attempt that succeeded.
+// delivered is an attempt that succeeded.
+type delivered struct {
+	claim   *Claim
+	attempt DeliveryAttempt
+}
+
+// KeepDelivered records the attempt that succeeded. It waits for the disk, together with others: a result that is lost in a crash would
+// have the receiver get the same event twice, which is allowed but not nice.
 func (s *Store) KeepDelivered(ctx context.Context, c *Claim, a DeliveryAttempt) error {
-	return s.write(ctx, func(t *tx) error {
-		// The job's row before the delivery's, as the relay and the operators do.
-		if err := t.finish(c, JobDone, nil); err != nil {
-			return err
-		}
-		if err := t.attempted(&a); err != nil {
-			return err
-		}
-		return t.finishDelivery(c.Args.Delivery, DeliverySucceeded)
-	})
+	d := delivered{c, a}
+	_, together, err := s.delivering.do(ctx, d)
+	if together || err != nil {
+		return err
+	}
+	return s.write(ctx, func(t *tx) error { return t.delivered(&d) })
+}
+
+func (t *tx) delivered(d *delivered) error {
+	// The job's row before the delivery's, as the relay and the operators do.
+	if err := t.finish(d.claim, JobDone, nil); err != nil {
+		return err
+	}
+	if err := t.attempted(&d.attempt); err != nil {
+		return err
+	}
+	return t.finishDelivery(d.claim.Args.Delivery, DeliverySucceeded)
 }
 
 // FailDelivery records an attempt that failed, and the pause until the next or that it was the last.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"strings"
@@ -112,9 +113,21 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 		return err
 	}
 	s.reads = s.db
-	relaxed := conf.Copy()
+	batched := conf.Copy()
+	maps.Copy(batched.RuntimeParams, batchSettings)
+	keeps, err := open(batched, max(conns/4, 2))
+	if err != nil {
+		return err
+	}
+	relaxed := batched.Copy()
 	relaxed.RuntimeParams["synchronous_commit"] = "off"
-	s.claims, err = open(relaxed, max(conns/2, 2))
+	if s.claims, err = open(relaxed, max(conns/4, 2)); err != nil {
+		return err
+	}
+	if s.keepPool, err = keeps.DB(); err != nil {
+		return err
+	}
+	s.claimPool, err = s.claims.DB()
 	return err
 }
 

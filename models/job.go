@@ -136,38 +136,6 @@ func (t *tx) flushJobs() error {
 	return nil
 }
 
-// Claim is a worker's right to perform a job, until the lease ends or somebody else claims it.
-type Claim struct {
-	JobID       string
-	Kind        jobs.Kind
-	Args        JobArgs
-	Attempt     int // the fence: 1 for the first claim
-	MaxAttempts int
-	RunAt       time.Time // when this attempt was due
-}
-
-// Claim takes a job for this worker. It returns nil without an error when there is nothing to do: another worker has the job or
-// had it, or the task is a stale copy. Losing a claim in a crash is harmless, so claims do not wait for the disk.
-func (s *Store) Claim(ctx context.Context, jobID string, epoch int, kind jobs.Kind) (*Claim, error) {
-	var row struct {
-		Attempts, MaxAttempts int
-		Args                  string
-		RunAt                 time.Time
-	}
-	// Any copy may claim once the job is due; the current copy may at any time, which is an operator's "run now".
-	res := s.claims.WithContext(ctx).Raw(`UPDATE jobs SET state = 'running', attempts = attempts + 1, alarms = 0, alarm_at = ?
-		WHERE id = ? AND state = 'due' AND (epoch = ? OR run_at <= ?) RETURNING attempts, max_attempts, args, run_at`,
-		s.dialect.after(s, kind.Lease()), jobID, epoch, s.dialect.after(s, 0)).Scan(&row)
-	if res.Error != nil {
-		return nil, res.Error
-	}
-	if row.Attempts == 0 {
-		return nil, nil
-	}
-	c := &Claim{JobID: jobID, Kind: kind, Attempt: row.Attempts, MaxAttempts: row.MaxAttempts, RunAt: row.RunAt}
-	return c, json.Unmarshal([]byte(row.Args), &c.Args)
-}
-
 // keep runs fn and marks the job done in the same transaction, unless the claim was given up meanwhile. fn may take the
 // order's lock; the job's row is locked after it.
 func (s *Store) keep(ctx context.Context, c *Claim, fn func(*tx) error) error {

@@ -296,7 +296,7 @@ func TestResultsAgainstTheRelay(t *testing.T) {
 					if err != nil {
 						return nil // the relay was quicker
 					}
-					a := models.DeliveryAttempt{DeliveryID: d.Delivery.ID, Attempt: d.Attempt, At: time.Now().UTC()}
+					a := models.DeliveryAttempt{DeliveryID: d.DeliveryID, Attempt: d.Attempt, At: time.Now().UTC()}
 					if i%2 == 0 {
 						return s.KeepDelivered(t.Context(), c, a)
 					}

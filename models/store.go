@@ -29,9 +29,10 @@ type Options struct {
 
 // Store is the database: PostgreSQL in production, SQLite when embedded. All its methods may be called concurrently.
 type Store struct {
-	db      *gorm.DB // writes; on SQLite one connection
-	reads   *gorm.DB // reads outside a transaction; on PostgreSQL the same as db
-	claims  *gorm.DB // claims of jobs, which need not be durable; on PostgreSQL with synchronous_commit=off
+	db     *gorm.DB // writes; on SQLite one connection
+	reads  *gorm.DB // reads outside a transaction; on PostgreSQL the same as db
+	claims *gorm.DB // claims of jobs, which need not be durable; on PostgreSQL with synchronous_commit=off
+	batches
 	dialect dialect
 	keys    *Keyring
 	links   string
@@ -57,6 +58,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		_ = s.Close()
 		return nil, err
 	}
+	s.openBatches()
 	return s, nil
 }
 
@@ -69,6 +71,7 @@ func (s *Store) OnEvent(tell func(eventType string)) { s.tell = tell }
 
 // Close closes every connection.
 func (s *Store) Close() error {
+	s.batches.close()
 	var errs []error
 	for _, c := range s.closers {
 		errs = append(errs, c())

@@ -188,7 +188,7 @@ func perform(t testing.TB, s *models.Store, j models.Job) error {
 		}
 		status := 200
 		return s.KeepDelivered(ctx, c, models.DeliveryAttempt{
-			DeliveryID: d.Delivery.ID, Attempt: d.Attempt, At: time.Now().UTC().Truncate(time.Microsecond), ResponseStatus: &status,
+			DeliveryID: d.DeliveryID, Attempt: d.Attempt, At: time.Now().UTC().Truncate(time.Microsecond), ResponseStatus: &status,
 		})
 	}
 	return s.Keep(ctx, c)

@@ -1,0 +1,139 @@
+package models
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// What batches ask PostgreSQL: one statement for all, with an array for each column. Rows that somebody else holds are left out, so that
+// a statement which holds many never waits for another one, and the two never wait for each other. SQLite is asked one by one.
+
+// batchSettings are what the connections that batches go over ask of PostgreSQL. A batch reaches its rows by their ids. The planner would
+// rather read the whole of a table that is small when the statement is prepared, and go on doing so while the table grows; or plan anew
+// for each size of a batch, which takes longer than the work.
+var batchSettings = map[string]string{"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan"}
+
+// batches are the groups of a Store, with the pools that they use.
+type batches struct {
+	claimPool, keepPool *sql.DB // of PostgreSQL; the first does not wait for the disk
+
+	claiming    *group[claimRequest, *claimed]
+	dispatching *group[string, *dispatchRow] // nil on SQLite, where reading waits for nothing
+	delivering  *group[delivered, struct{}]
+}
+
+func (s *Store) openBatches() {
+	s.claiming = &group[claimRequest, *claimed]{ask: s.claimTogether, orphan: s.unclaim}
+	s.delivering = &group[delivered, struct{}]{ask: s.deliveredTogether}
+	if !s.dialect.sqlite {
+		s.dispatching = &group[string, *dispatchRow]{ask: s.dispatchTogether}
+	}
+}
+
+func (b *batches) close() {
+	b.claiming.close()
+	b.dispatching.close()
+	b.delivering.close()
+}
+
+const claimTogether = `UPDATE jobs SET state = 'running', attempts = jobs.attempts + 1, alarms = 0,
+		alarm_at = clock_timestamp() + free.lease * interval '1 microsecond'
+	FROM (SELECT j.id, a.lease, a.n FROM unnest($1::text[], $2::int[], $3::bigint[]) WITH ORDINALITY AS a (id, epoch, lease, n)
+		JOIN jobs j ON j.id = a.id
+		WHERE j.state = 'due' AND (j.epoch = a.epoch OR j.run_at <= clock_timestamp()) FOR NO KEY UPDATE OF j SKIP LOCKED) free
+	WHERE jobs.id = free.id AND jobs.state = 'due' RETURNING free.n, jobs.attempts, jobs.max_attempts, jobs.args, jobs.run_at`
+
+func (s *Store) claimTogether(ctx context.Context, requests []claimRequest) (map[int]*claimed, error) {
+	if s.dialect.sqlite {
+		return oneByOne(ctx, s, requests, func(t *tx, r claimRequest) (*claimed, error) { return s.claimAlone(t.DB, r) })
+	}
+	ids, epochs, leases := make([]string, len(requests)), make([]int, len(requests)), make([]int64, len(requests))
+	for i, r := range requests {
+		ids[i], epochs[i], leases[i] = r.jobID, r.epoch, r.kind.Lease().Microseconds()
+	}
+	answers := make(map[int]*claimed, len(requests))
+	err := eachRow(ctx, s.claimPool, func(scan func(...any) error) error {
+		var n int
+		var row claimed
+		err := scan(&n, &row.Attempts, &row.MaxAttempts, &row.Args, &row.RunAt)
+		answers[n-1] = &row
+		return err
+	}, claimTogether, ids, epochs, leases)
+	return answers, err
+}
+
+const deliveredTogether = `WITH held AS MATERIALIZED (
+		SELECT a.* FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::timestamptz[], $7::int[], $8::int[], $9::text[], $10::text[])
+			WITH ORDINALITY AS a (job, fence, delivery, attempt, at, duration_ms, response_status, error, response, n)
+		JOIN jobs j ON j.id = a.job WHERE j.state = 'running' AND j.attempts = a.fence FOR NO KEY UPDATE OF j SKIP LOCKED),
+	done AS (UPDATE jobs SET state = 'done', finished_at = $1, last_error = NULL FROM held
+		WHERE jobs.id = held.job AND jobs.state = 'running' AND jobs.attempts = held.fence RETURNING held.n),
+	tried AS (INSERT INTO delivery_attempts (delivery_id, attempt, at, duration_ms, response_status, error, response)
+		SELECT delivery, attempt, at, duration_ms, response_status, error, response FROM held),
+	moved AS (UPDATE deliveries d SET attempts = held.attempt, response_status = held.response_status,
+			status = CASE d.status WHEN 'pending' THEN 'succeeded' ELSE d.status END,
+			finished_at = CASE d.status WHEN 'pending' THEN $1 ELSE d.finished_at END
+		FROM held WHERE d.id = held.delivery)
+	SELECT n FROM done`
+
+func (s *Store) deliveredTogether(ctx context.Context, results []delivered) (map[int]struct{}, error) {
+	if s.dialect.sqlite {
+		return oneByOne(ctx, s, results, func(t *tx, d delivered) (struct{}, error) { return struct{}{}, t.delivered(&d) })
+	}
+	n := len(results)
+	work, deliveries, responses := make([]string, n), make([]string, n), make([]string, n)
+	fences, attempts, durations, statuses := make([]int, n), make([]int, n), make([]int, n), make([]*int, n)
+	times, errs := make([]time.Time, n), make([]*string, n)
+	for i := range results {
+		c, a := results[i].claim, &results[i].attempt
+		work[i], fences[i], deliveries[i] = c.JobID, c.Attempt, a.DeliveryID
+		attempts[i], times[i], durations[i], statuses[i], errs[i], responses[i] = a.Attempt, a.At, a.DurationMs, a.ResponseStatus, a.Error, a.Response
+	}
+	kept := make(map[int]struct{}, n)
+	err := eachRow(ctx, s.keepPool, func(scan func(...any) error) error {
+		var n int
+		err := scan(&n)
+		kept[n-1] = struct{}{}
+		return err
+	}, deliveredTogether, s.now(), work, fences, deliveries, attempts, times, durations, statuses, errs, responses)
+	return kept, err
+}
+
+const (
+	dispatchColumns = `SELECT d.id, d.status, d.attempts, e.id, e.merchant_id, e.test, e.type, e.order_id, e.fact, e.data, e.created_at,
+		w.id, w.url, w.include_license_keys, w.secret, w.deleted_at, m.allow_private_targets
+		FROM deliveries d JOIN events e ON e.id = d.event_id JOIN webhook_endpoints w ON w.id = d.endpoint_id JOIN merchants m ON m.id = d.merchant_id
+		WHERE d.id `
+	dispatchTogether = dispatchColumns + `= ANY($1::text[])`
+)
+
+func (s *Store) dispatchTogether(ctx context.Context, ids []string) (map[int]*dispatchRow, error) {
+	at := make(map[string]int, len(ids))
+	for i, id := range ids {
+		at[id] = i
+	}
+	answers := make(map[int]*dispatchRow, len(ids))
+	err := eachRow(ctx, s.claimPool, func(scan func(...any) error) error {
+		var row dispatchRow
+		err := row.scan(scan)
+		answers[at[row.DeliveryID]] = &row
+		return err
+	}, dispatchTogether, ids)
+	return answers, err
+}
+
+// eachRow runs a query and hands each row to fn.
+func eachRow(ctx context.Context, pool *sql.DB, fn func(scan func(...any) error) error, query string, args ...any) error {
+	found, err := pool.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer found.Close()
+	for found.Next() {
+		if err := fn(found.Scan); err != nil {
+			return err
+		}
+	}
+	return found.Err()
+}
