@@ -41,6 +41,7 @@ var folderRules = []folderRule{
 	{"handlers/webhook", "signs and sends webhooks", nil, aLeaf},
 	{"jobs/redistest", "tests", []string{"jobs"}, "a Redis for each test"},
 	{"models/storetest", "tests", []string{"models"}, "a database for each test"},
+	{"handlers/webhook/webhooktest", "tests", nil, "one table of forbidden targets for the sender and for the whole program"},
 	{"handlers/payment/paymenttest", "tests", []string{"handlers/payment"}, "one suite for every gateway"},
 }
 
@@ -76,7 +77,7 @@ var ownerRules = []struct {
 	{"github.com/wneessen/go-mail", []string{"handlers/mail"}, "only mail talks to mail servers"},
 	{"github.com/stripe/", []string{"handlers/payment"}, "only payment talks to gateways"},
 	{"code.dny.dev/ssrf", []string{"handlers/webhook"}, "only webhook calls addresses that merchants chose"},
-	{"testing", []string{"jobs/redistest", "models/storetest", "handlers/payment/paymenttest"}, "the program is not a test"},
+	{"testing", []string{"jobs/redistest", "models/storetest", "handlers/payment/paymenttest", "handlers/webhook/webhooktest"}, "the program is not a test"},
 }
 
 // callRules say which folders may use one function of a package.

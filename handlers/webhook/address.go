@@ -48,7 +48,7 @@ type guard struct {
 	registries *ssrf.Guardian
 	loopback   bool // names that mean loopback may pass
 	// connecting is told of every address that passed, before it is dialled;
-	// an error stops the dial. Only tests set it.
+	// an error stops the dial.
 	connecting func(netip.AddrPort) error
 }
 

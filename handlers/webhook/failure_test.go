@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/purser-dev/purser/handlers/webhook/webhooktest"
 )
 
 func TestConnectionFailures(t *testing.T) {
@@ -29,7 +31,7 @@ func TestConnectionFailures(t *testing.T) {
 	refusing := closed.Addr().String()
 	closed.Close()
 	plain := serve(t, func(http.ResponseWriter, *http.Request) {})
-	s := newTestSender(t, Config{AllowedPrivateNets: loopback, Resolver: resolver(t, func(string, int) []netip.Addr { return nil })})
+	s := newTestSender(t, Config{AllowedPrivateNets: loopback, Resolver: webhooktest.Resolver(t, func(string, int) []netip.Addr { return nil })})
 	answering := func(text string) string {
 		return "http://" + rawServer(t, func(c net.Conn) {
 			io.WriteString(c, text)
@@ -107,7 +109,7 @@ func TestTLSFailures(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			c := Config{AllowedPrivateNets: loopback, Resolver: resolver(t, func(string, int) []netip.Addr { return addresses("127.0.0.1") })}
+			c := Config{AllowedPrivateNets: loopback, Resolver: webhooktest.Resolver(t, func(string, int) []netip.Addr { return webhooktest.Addresses("127.0.0.1") })}
 			if tt.trusted != nil {
 				c.RootCAs = poolOf(tt.trusted)
 			}

@@ -36,9 +36,12 @@ type Config struct {
 	Resolver *net.Resolver  // nil means Go's default
 	RootCAs  *x509.CertPool // nil means the system's
 
-	connecting  func(netip.AddrPort) error // for tests, see guard
-	excerptWait time.Duration              // for tests; excerptWait if zero
-	now         func() time.Time           // for tests; time.Now if nil
+	// Connecting, if set, is told of each address that may be dialled, right
+	// before it is; an error stops the dial. It can forbid, and allows nothing.
+	Connecting func(netip.AddrPort) error
+
+	excerptWait time.Duration    // for tests; excerptWait if zero
+	now         func() time.Time // for tests; time.Now if nil
 }
 
 // Sender sends requests to addresses that merchants chose. It is safe for
@@ -89,7 +92,7 @@ func NewSender(c Config) *Sender {
 
 func newLane(c Config, timeout time.Duration, opened []netip.Prefix) *lane {
 	g := newGuard(opened)
-	g.connecting = c.connecting
+	g.connecting = c.Connecting
 	// The transport goes on dialling after a request gave up, so that the next
 	// one finds a connection; both halves of a dial need an end of their own.
 	dialer := &net.Dialer{Timeout: timeout, KeepAlive: 30 * time.Second, Resolver: c.Resolver, Control: g.control}

@@ -1,4 +1,6 @@
-package webhook
+// Package webhooktest has what tests need to prove that nothing is sent to where it must not go: the addresses, in every way of
+// writing them, a name server that lies, and a record of what was dialled.
+package webhooktest
 
 import (
 	"context"
@@ -13,46 +15,38 @@ import (
 	"time"
 )
 
-var loopback = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-
-// newTestSender closes with the test. Timeouts are the real ones unless set.
-func newTestSender(t *testing.T, c Config) *Sender {
-	t.Helper()
-	s := NewSender(c)
-	t.Cleanup(s.Close)
-	return s
-}
-
-// send is a POST that may reach the private networks of the Sender.
-func send(t *testing.T, s *Sender, url string) Result {
-	t.Helper()
-	return s.Send(t.Context(), Request{URL: url, Body: []byte(`{}`), AllowPrivate: true})
-}
-
 var errNotInTests = errors.New("tests do not dial the internet")
 
-// dials records what the guard let through and keeps it from being dialled.
-type dials struct {
+// Dials records what a Sender was about to dial and, but for Open, keeps it from being dialled. The zero value is ready.
+type Dials struct {
+	Open []netip.AddrPort // servers of the test; set before the first use
+
 	mu   sync.Mutex
 	seen []netip.AddrPort
 }
 
-func (d *dials) connecting(to netip.AddrPort) error {
+// Connecting is for the Sender's configuration.
+func (d *Dials) Connecting(to netip.AddrPort) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.seen = append(d.seen, to)
+	if slices.Contains(d.Open, to) {
+		return nil
+	}
 	return errNotInTests
 }
 
-func (d *dials) all() []netip.AddrPort {
+// All returns what was recorded, in the order in which it came.
+func (d *Dials) All() []netip.AddrPort {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.seen)
 }
 
-// resolver answers every name by answer, which gets the name and how often that
+// Resolver answers every name by answer, which gets the name and how often that
 // name's A record was asked for before. No address means NXDOMAIN.
-func resolver(t *testing.T, answer func(name string, asked int) []netip.Addr) *net.Resolver {
+func Resolver(t testing.TB, answer func(name string, asked int) []netip.Addr) *net.Resolver {
+	t.Helper()
 	t.Helper()
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -64,7 +58,7 @@ func resolver(t *testing.T, answer func(name string, asked int) []netip.Addr) *n
 		serveDNS(conn, answer)
 	}()
 	t.Cleanup(func() {
-		conn.Close()
+		_ = conn.Close()
 		<-served
 	})
 	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -109,6 +103,6 @@ func serveDNS(conn net.PacketConn, answer func(string, int) []netip.Addr) {
 				reply[7]++
 			}
 		}
-		conn.WriteTo(reply, from)
+		_, _ = conn.WriteTo(reply, from)
 	}
 }
