@@ -152,7 +152,7 @@ var onlyIDs = regexp.MustCompile(`^\{("[a-z]+":("[a-z]{3}_[0-9a-z]{26}"|true),?)
 // search looks for secrets in what was said to Redis, in what Redis holds, and in the log.
 func (b *bench) search(sent *logBuffer, secrets []string) {
 	b.Helper()
-	places := map[string]string{"what was written to Redis": sent.String(), "the log": b.log.String(), "what Redis holds": b.dump()}
+	places := map[string]string{"what was written to Redis": sent.String(), "the log": b.log.String(), "what Redis holds": b.redis.Dump(b)}
 	if len(places["what was written to Redis"]) < 10_000 || len(places["the log"]) < 1000 || !strings.Contains(places["what Redis holds"], "asynq:{email}:archived") {
 		b.Errorf("there is too little to search: %d bytes written, %d logged, %d kept", sent.b.Len(), len(places["the log"]), len(places["what Redis holds"]))
 	}
@@ -169,41 +169,4 @@ func (b *bench) search(sent *logBuffer, secrets []string) {
 			}
 		}
 	}
-}
-
-// dump returns every key and value in Redis.
-func (b *bench) dump() string {
-	b.Helper()
-	var out strings.Builder
-	ctx, c := b.Context(), b.redis.Client
-	keys := c.Scan(ctx, 0, "*", 1000).Iterator()
-	for keys.Next(ctx) {
-		key := keys.Val()
-		fmt.Fprintln(&out, key)
-		var err error
-		var value any
-		switch kind := c.Type(ctx, key).Val(); kind {
-		case "string":
-			value, err = c.Get(ctx, key).Result()
-		case "hash":
-			value, err = c.HGetAll(ctx, key).Result()
-		case "list":
-			value, err = c.LRange(ctx, key, 0, -1).Result()
-		case "set":
-			value, err = c.SMembers(ctx, key).Result()
-		case "zset":
-			value, err = c.ZRangeWithScores(ctx, key, 0, -1).Result()
-		case "none": // expired meanwhile
-		default:
-			b.Errorf("%s has the type %s, which is not looked into", key, kind)
-		}
-		if err != nil {
-			b.Fatal(err)
-		}
-		fmt.Fprintln(&out, value)
-	}
-	if err := keys.Err(); err != nil {
-		b.Fatal(err)
-	}
-	return out.String()
 }

@@ -150,7 +150,12 @@ func lookAtQueues(t *testing.T, s *site, base string, worker *proc) {
 // operator makes an operator and signs in, and returns what reads a page as that operator.
 func (s *site) operator(t testing.TB, base string) func(path string) (int, string) {
 	t.Helper()
-	const email, password = "ops@operators.example", "a password of my own"
+	return s.operatorAs(t, base, "ops@operators.example", "a password of my own", func([]*http.Cookie) {})
+}
+
+// operatorAs is operator with these credentials. The cookies that the browser has then are shown to watch.
+func (s *site) operatorAs(t testing.TB, base, email, password string, watch func([]*http.Cookie)) func(path string) (int, string) {
+	t.Helper()
 	if code, _, stderr := s.tool(t, password+"\n", "operator", "create", "--email", email, "--role", models.RoleAdmin); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
@@ -181,5 +186,8 @@ func (s *site) operator(t testing.TB, base string) func(path string) (int, strin
 		t.Fatal(err)
 	}
 	_ = answer.Body.Close()
+	if address, err := url.Parse(base); err == nil {
+		watch(jar.Cookies(address))
+	}
 	return read
 }

@@ -125,7 +125,10 @@ func (d *mailDoor) serve(conn net.Conn) {
 		case "EHLO":
 			say("250-mail.example")
 			say("250-8BITMIME")
+			say("250-AUTH PLAIN")
 			say("250 SMTPUTF8")
+		case "AUTH":
+			say("235 welcome")
 		case "RCPT":
 			to = strings.Trim(text[strings.IndexByte(text, ':')+1:], "<> ")
 			say("250 ok")
