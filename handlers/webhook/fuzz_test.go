@@ -2,8 +2,11 @@ package webhook
 
 import (
 	"encoding/base64"
+	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +98,44 @@ func FuzzURL(f *testing.F) {
 		}
 		if last := strings.TrimSuffix(u.Hostname(), "."); err != nil && last[len(last)-1] >= '0' && last[len(last)-1] <= '9' && !strings.ContainsAny(last[strings.LastIndexByte(last, '.')+1:], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_") {
 			t.Fatalf("accepted the number %q as a name", last)
+		}
+	})
+}
+
+// Whatever a request says about itself, it is believed only if its signature is the one that we would have made.
+func FuzzVerify(f *testing.F) {
+	const secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+	now := time.Unix(1614265330, 0)
+	good, err := Sign(secret, "evt_1", now, []byte("{}"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add("evt_1", "1614265330", good, []byte("{}"))
+	f.Add("evt_1", "1614265330", "v1,AAAA "+good+" v2,x", []byte("{}"))
+	f.Add("evt_1", "+1614265330", good, []byte("{}"))
+	f.Add("evt_1.1614265330", "01614265330", good, []byte(""))
+	f.Add("", "-9223372036854775808", "v1,", []byte("\x00"))
+	f.Fuzz(func(t *testing.T, id, stamp, signatures string, body []byte) {
+		header := http.Header{HeaderID: {id}, HeaderTimestamp: {stamp}, HeaderSignature: {signatures}}
+		if Verify(secret, header, body, now, time.Minute) == nil {
+			seconds, err := strconv.ParseInt(stamp, 10, 64)
+			if err != nil {
+				t.Fatalf("a timestamp %q was accepted", stamp)
+			}
+			want, err := Sign(secret, id, time.Unix(seconds, 0), body)
+			if err != nil || !slices.Contains(strings.Split(signatures, " "), want) || now.Sub(time.Unix(seconds, 0)).Abs() > time.Minute {
+				t.Fatalf("forged: %q, %q, %q", id, stamp, signatures)
+			}
+		}
+		own, err := Header([]string{secret}, id, now, body)
+		if err != nil {
+			return
+		}
+		if err := Verify(secret, own, body, now, time.Minute); err != nil {
+			t.Fatalf("our own signature of %q is refused: %v", id, err)
+		}
+		if Verify(secret, own, append(body, 'x'), now, time.Minute) == nil {
+			t.Fatal("another body has the same signature")
 		}
 	})
 }
