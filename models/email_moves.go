@@ -43,28 +43,27 @@ type Mailing struct {
 func (s *Store) Mailing(ctx context.Context, emailID string) (*Mailing, error) {
 	db := s.read(ctx)
 	var m Mailing
-	if err := db.Where("id = ?", emailID).Take(&m.Email).Error; err != nil {
+	var products []Product
+	ask := func(questions ...question) error { return together(db, questions...) }
+	o, err := readOrder(ask, "(SELECT order_id FROM emails WHERE id = ?)", emailID,
+		func(db *gorm.DB) *gorm.DB { return db.Where("id = ?", emailID).Take(&m.Email) },
+		func(db *gorm.DB) *gorm.DB {
+			return db.Where("id = (SELECT merchant_id FROM emails WHERE id = ?)", emailID).Take(&m.Merchant)
+		},
+		func(db *gorm.DB) *gorm.DB {
+			return db.Where(`id = (SELECT COALESCE(e.product_id, i.product_id) FROM emails AS e LEFT JOIN items AS i ON i.id = e.item_id
+				WHERE e.id = ?)`, emailID).Find(&products)
+		},
+	)
+	if err != nil {
 		return nil, orNotFound(err, "email")
 	}
 	if m.Email.Status != EmailPending {
 		return nil, ErrNothingToDo
 	}
-	if err := db.Where("id = ?", m.Email.MerchantID).Take(&m.Merchant).Error; err != nil {
-		return nil, err
-	}
-	if m.Email.OrderID == nil {
-		return nil, errors.New("models: an email without an order")
-	}
-	var o Order
-	if err := db.Where("id = ?", *m.Email.OrderID).Take(&o).Error; err != nil {
-		return nil, err
-	}
-	if err := loadOrder(db, &o); err != nil {
-		return nil, err
-	}
 	m.Unpaid = o.Status == OrderNotPaid
 	m.ExpiresAt = o.UnpaidSince.Add(time.Duration(m.Merchant.Settings.DeleteUnpaidAfter))
-	v, err := s.view(&o, false)
+	v, err := s.view(o, false)
 	if err != nil {
 		return nil, err
 	}
@@ -79,25 +78,16 @@ func (s *Store) Mailing(ctx context.Context, emailID string) (*Mailing, error) {
 			return nil, notFound("item")
 		}
 	}
-	product := ""
-	if m.Email.ProductID != nil {
-		product = *m.Email.ProductID
-	} else if m.Item != nil {
-		product = m.Item.Product
-	}
-	if product != "" {
-		m.Product = &Product{}
-		if err := db.Where("id = ?", product).Take(m.Product).Error; err != nil {
-			return nil, err
-		}
+	if len(products) > 0 {
+		m.Product = &products[0]
 	}
 	if m.Email.Kind == EmailOrderLinks {
 		if m.Orders, err = s.orderLinks(db, o.scope(), o.CustomerEmail); err != nil {
 			return nil, err
 		}
 	}
-	if m.Email.Kind == EmailPoolLow || m.Email.Kind == EmailPoolEmpty {
-		if m.Stock, err = stockOf(db, product, m.Email.Test); err != nil {
+	if m.Product != nil && (m.Email.Kind == EmailPoolLow || m.Email.Kind == EmailPoolEmpty) {
+		if m.Stock, err = stockOf(db, m.Product.ID, m.Email.Test); err != nil {
 			return nil, err
 		}
 	}
@@ -123,7 +113,10 @@ func (s *Store) KeepSent(ctx context.Context, c *Claim) error {
 		if err != nil {
 			return err
 		}
-		if moved, err := t.finishEmail(e, EmailSent, nil); err != nil || !moved {
+		if e.Status != EmailPending {
+			return nil
+		}
+		if err := t.finishEmail(e.ID, EmailSent, nil); err != nil {
 			return err
 		}
 		t.note(o, "email.sent", actorWorker, "An email was sent.", map[string]any{"email": e.ID, "email_kind": e.Kind})
@@ -137,27 +130,28 @@ func (s *Store) KeepSent(ctx context.Context, c *Claim) error {
 // KeepSkipped records that an email is no longer wanted.
 func (s *Store) KeepSkipped(ctx context.Context, c *Claim) error {
 	return s.keep(ctx, c, func(t *tx) error {
-		_, err := t.finishEmail(&Email{ID: c.Args.Email}, EmailSkipped, nil)
-		return err
+		e, _, _, err := t.lockEmail(c.Args.Email)
+		if err != nil || e.Status != EmailPending {
+			return err
+		}
+		return t.finishEmail(e.ID, EmailSkipped, nil)
 	})
 }
 
-func (t *tx) finishEmail(e *Email, to EmailStatus, reason *string) (bool, error) {
-	res := t.Model(&Email{}).Where("id = ? AND status = ?", e.ID, EmailPending).
-		Updates(map[string]any{"status": to, "error": reason, "finished_at": t.now})
-	return res.RowsAffected == 1, res.Error
+// finishEmail is the compare-and-set of an email's status. The order is locked.
+func (t *tx) finishEmail(id string, to EmailStatus, reason *string) error {
+	return t.laterOne(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&Email{}).Where("id = ? AND status = ?", id, EmailPending).
+			Updates(map[string]any{"status": to, "error": reason, "finished_at": t.now})
+	}, conflict("The email has changed meanwhile."))
 }
 
 // lockEmail reads an email under the lock of its order, with its item if it has one.
 func (t *tx) lockEmail(id string) (*Email, *Order, *Item, error) {
 	var e Email
-	if err := t.Where("id = ?", id).Take(&e).Error; err != nil {
-		return nil, nil, nil, orNotFound(err, "email")
-	}
-	if e.OrderID == nil {
-		return nil, nil, nil, errors.New("models: an email without an order")
-	}
-	o, err := t.lockOrder(*e.OrderID)
+	o, err := t.lockOrderBy("(SELECT order_id FROM emails WHERE id = ?)", id, "email", func(db *gorm.DB) *gorm.DB {
+		return db.Where("id = ?", id).Take(&e)
+	})
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -173,7 +167,10 @@ func (t *tx) failEmail(id, reason, actor string) error {
 	if err != nil {
 		return err
 	}
-	if moved, err := t.finishEmail(e, EmailFailed, &reason); err != nil || !moved {
+	if e.Status != EmailPending {
+		return nil
+	}
+	if err := t.finishEmail(e.ID, EmailFailed, &reason); err != nil {
 		return err
 	}
 	t.note(o, "email.failed", actor, "An email could not be sent.", map[string]any{"email": e.ID, "email_kind": e.Kind, "reason": reason})

@@ -98,7 +98,11 @@ func (t *tx) deliver(e *Event, w *WebhookEndpoint) string {
 
 // endpointsOf narrows a query to the endpoints of a scope that get what happens now.
 func endpointsOf(db *gorm.DB, sc Scope) *gorm.DB {
-	return db.Where("merchant_id = ? AND test = ? AND deleted_at IS NULL AND status = 'enabled'", sc.MerchantID, sc.Test).Order("id")
+	return subscribed(db).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test)
+}
+
+func subscribed(db *gorm.DB) *gorm.DB {
+	return db.Where("deleted_at IS NULL AND status = 'enabled'").Order("id")
 }
 
 // subscribe keeps the endpoints of a scope for the events of the transaction.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/purser-dev/purser/jobs"
 )
 
@@ -22,19 +24,21 @@ var ErrNothingToDo = errors.New("models: nothing to do")
 
 // Fulfilment loads an item whose licences are to be produced. ErrNothingToDo: it has them, or its order is not paid.
 func (s *Store) Fulfilment(ctx context.Context, itemID string) (*Fulfilment, error) {
-	db := s.read(ctx)
 	var f Fulfilment
-	if err := db.Where("id = ?", itemID).Take(&f.Item).Error; err != nil {
+	err := together(s.read(ctx),
+		func(db *gorm.DB) *gorm.DB { return db.Where("id = ?", itemID).Take(&f.Item) },
+		func(db *gorm.DB) *gorm.DB {
+			return db.Where("id = (SELECT order_id FROM items WHERE id = ?)", itemID).Take(&f.Order)
+		},
+		func(db *gorm.DB) *gorm.DB {
+			return db.Where("item_id = ?", itemID).Order("unit").Find(&f.Item.Licenses)
+		},
+		func(db *gorm.DB) *gorm.DB {
+			return db.Where("id = (SELECT product_id FROM items WHERE id = ?)", itemID).Take(&f.Product)
+		},
+	)
+	if err != nil {
 		return nil, orNotFound(err, "item")
-	}
-	if err := db.Where("id = ?", f.Item.OrderID).Take(&f.Order).Error; err != nil {
-		return nil, orNotFound(err, "order")
-	}
-	if err := db.Where("item_id = ?", itemID).Order("unit").Find(&f.Item.Licenses).Error; err != nil {
-		return nil, err
-	}
-	if err := db.Where("id = ?", f.Item.ProductID).Take(&f.Product).Error; err != nil {
-		return nil, orNotFound(err, "product")
 	}
 	f.Missing = f.Item.missing()
 	if !f.Item.wanting(&f.Order) || len(f.Missing) == 0 {
@@ -85,12 +89,13 @@ func (s *Store) KeepLicenses(ctx context.Context, c *Claim, keys []string) error
 	})
 }
 
-func (t *tx) lockItem(id string) (*Order, *Item, error) {
-	var orderID string
-	if err := t.Model(&Item{}).Where("id = ?", id).Select("order_id").Take(&orderID).Error; err != nil {
-		return nil, nil, orNotFound(err, "item")
+// lockItem locks an item's order and loads all of it, and the item's product. What is to be asked too is asked under the lock.
+func (t *tx) lockItem(id string, too ...question) (*Order, *Item, error) {
+	var p Product
+	product := func(db *gorm.DB) *gorm.DB {
+		return db.Where("id = (SELECT product_id FROM items WHERE id = ?)", id).Take(&p)
 	}
-	o, err := t.lockOrder(orderID)
+	o, err := t.lockOrderBy("(SELECT order_id FROM items WHERE id = ?)", id, "item", append([]question{product}, too...)...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -98,6 +103,7 @@ func (t *tx) lockItem(id string) (*Order, *Item, error) {
 	if i == nil {
 		return nil, nil, notFound("item")
 	}
+	i.product = &p
 	return o, i, nil
 }
 
@@ -112,7 +118,7 @@ func (t *tx) newLicense(i *Item, unit int, key string, poolKey *string) License 
 
 // addLicenses saves licences of an item whose order is locked. The unique constraint on item and unit stands behind the check.
 func (t *tx) addLicenses(o *Order, i *Item, licenses []License, actor string) error {
-	if err := t.CreateInBatches(&licenses, 500).Error; err != nil {
+	if err := laterRows(t, licenses); err != nil {
 		return err
 	}
 	i.Licenses = append(i.Licenses, licenses...)
@@ -123,11 +129,7 @@ func (t *tx) addLicenses(o *Order, i *Item, licenses []License, actor string) er
 	if err := t.stopWaiting(i); err != nil {
 		return err
 	}
-	var emails bool
-	if err := t.Model(&Product{}).Where("id = ?", i.ProductID).Select("email_license").Take(&emails).Error; err != nil {
-		return err
-	}
-	if emails {
+	if i.product.EmailLicense {
 		return t.email(Email{Kind: EmailLicense, Fact: i.ID + ":license", ItemID: &i.ID}, o)
 	}
 	return t.deliverItem(o, i, actor)
@@ -139,7 +141,9 @@ func (t *tx) stopWaiting(i *Item) error {
 		return nil
 	}
 	i.WaitingFor, i.WaitingSince = nil, nil
-	return t.Model(&Item{}).Where("id = ?", i.ID).Updates(map[string]any{"waiting_for": nil, "waiting_since": nil}).Error
+	return t.later(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&Item{}).Where("id = ?", i.ID).Updates(map[string]any{"waiting_for": nil, "waiting_since": nil})
+	})
 }
 
 // deliverItem moves an item that has its licences to delivered, and with the last of them the order. The order is locked.
@@ -156,10 +160,14 @@ func (t *tx) deliverItem(o *Order, i *Item, actor string) error {
 	if err := t.moveItem(o, i, Delivered, nil, actor); err != nil {
 		return err
 	}
-	if err := t.Exec(`UPDATE licenses SET delivered_at = ? WHERE item_id = ? AND delivered_at IS NULL`, t.now, i.ID).Error; err != nil {
+	if err := t.later(func(db *gorm.DB) *gorm.DB {
+		return db.Exec(`UPDATE licenses SET delivered_at = ? WHERE item_id = ? AND delivered_at IS NULL`, t.now, i.ID)
+	}); err != nil {
 		return err
 	}
-	if err := t.Exec(`UPDATE pool_keys SET state = 'delivered' WHERE item_id = ? AND state = 'allocated'`, i.ID).Error; err != nil {
+	if err := t.later(func(db *gorm.DB) *gorm.DB {
+		return db.Exec(`UPDATE pool_keys SET state = 'delivered' WHERE item_id = ? AND state = 'allocated'`, i.ID)
+	}); err != nil {
 		return err
 	}
 	for n := range i.Licenses {
@@ -190,12 +198,11 @@ func (t *tx) moveItem(o *Order, i *Item, to FulfillmentStatus, failure *string, 
 		columns["waiting_for"], columns["waiting_since"] = nil, nil
 		i.WaitingFor, i.WaitingSince = nil, nil
 	}
-	res := t.Model(&Item{}).Where("id = ? AND fulfillment_status = ?", i.ID, i.FulfillmentStatus).Updates(columns)
-	if res.Error != nil {
-		return res.Error
+	move := func(db *gorm.DB) *gorm.DB {
+		return db.Model(&Item{}).Where("id = ? AND fulfillment_status = ?", i.ID, i.FulfillmentStatus).Updates(columns)
 	}
-	if res.RowsAffected != 1 {
-		return conflict("The item has changed meanwhile.")
+	if err := t.laterOne(move, conflict("The item has changed meanwhile.")); err != nil {
+		return err
 	}
 	detail := map[string]any{"item": i.ID, "from": i.FulfillmentStatus, "to": to}
 	if failure != nil {
@@ -214,7 +221,9 @@ func (t *tx) moveItem(o *Order, i *Item, to FulfillmentStatus, failure *string, 
 	if derived == Delivered {
 		o.DeliveredAt = &t.now
 	}
-	return t.Model(&Order{}).Where("id = ?", o.ID).Updates(map[string]any{"fulfillment_status": derived, "delivered_at": o.DeliveredAt}).Error
+	return t.later(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&Order{}).Where("id = ?", o.ID).Updates(map[string]any{"fulfillment_status": derived, "delivered_at": o.DeliveredAt})
+	})
 }
 
 // itemEvent is the data of an event about one item.

@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"time"
 
 	"gorm.io/gorm"
@@ -35,15 +34,20 @@ const waitingForPool = "pool"
 // item becomes a back-order, which the next upload fills.
 func (s *Store) KeepFromPool(ctx context.Context, c *Claim) error {
 	return s.keep(ctx, c, func(t *tx) error {
-		o, i, err := t.lockItem(c.Args.Item)
+		var waits []string
+		o, i, err := t.lockItem(c.Args.Item, func(db *gorm.DB) *gorm.DB {
+			return waiting(db).Where("(product_id, test) = (SELECT product_id, test FROM items WHERE id = ?)", c.Args.Item).Pluck("id", &waits)
+		})
 		if err != nil {
 			return err
 		}
 		if !i.wanting(o) || len(i.missing()) == 0 || i.WaitingFor != nil {
 			return nil
 		}
-		if done, err := t.tryPool(o, i); done || err != nil {
-			return err
+		if len(waits) == 0 {
+			if done, err := t.tryPool(o, i); done || err != nil {
+				return err
+			}
 		}
 		// An upload holds the product's lock while it adds keys, and so does the filling that follows it when it looks for the next
 		// item. Under that lock, either the keys are here by now, or this item will be found waiting.
@@ -71,43 +75,32 @@ func (t *tx) lockPool(i *Item) (*Product, error) {
 	return &p, err
 }
 
+// waiting asks for one of those items that wait for keys.
+func waiting(db *gorm.DB) *gorm.DB {
+	return db.Model(&Item{}).Where("waiting_for = ?", waitingForPool).Limit(1)
+}
+
 func (t *tx) someoneWaits(i *Item) (bool, error) {
 	var ids []string
-	err := t.Model(&Item{}).Where("product_id = ? AND test = ? AND waiting_for = ?", i.ProductID, i.Test, waitingForPool).Limit(1).Pluck("id", &ids).Error
+	err := waiting(t.DB).Where("product_id = ? AND test = ?", i.ProductID, i.Test).Pluck("id", &ids).Error
 	return len(ids) > 0, err
 }
 
-var errTooFew = errors.New("models: too few keys")
-
 // tryPool takes keys that nobody else is taking, without the product's lock, so that the buyers of one product do not queue up. When
 // there are too few it lets go of those that it has locked (by rolling back to a savepoint), or waiting for the product's lock next
-// could end in a deadlock. It does not try where somebody waits already, nor where a threshold is set: that the pool has come down to it
-// is seen by one buyer only if they come one by one.
+// could end in a deadlock. It is not for where somebody waits already, and does not try where a threshold is set: that the pool has come
+// down to it is seen by one buyer only if they come one by one.
 func (t *tx) tryPool(o *Order, i *Item) (done bool, err error) {
-	if queue, err := t.someoneWaits(i); queue || err != nil {
-		return false, err
-	}
-	var p Product
-	if err := t.Where("id = ?", i.ProductID).Take(&p).Error; err != nil {
-		return false, err
-	}
-	if p.lowThreshold() != nil {
+	if i.product.lowThreshold() != nil {
 		return false, nil
 	}
-	outer := t.DB
-	err = outer.Transaction(func(inner *gorm.DB) error {
-		t.DB = inner
-		done, err = t.takeFromPool(o, i, &p, actorWorker, true)
-		if err == nil && !done {
-			return errTooFew
-		}
-		return err
-	})
-	t.DB = outer
-	if errors.Is(err, errTooFew) {
-		return false, nil
+	if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Exec("SAVEPOINT pool") }); err != nil {
+		return false, err
 	}
-	return done, err
+	if done, err = t.takeFromPool(o, i, i.product, actorWorker, true); done || err != nil {
+		return done, err
+	}
+	return false, t.Exec("ROLLBACK TO SAVEPOINT pool").Error
 }
 
 // takeFromPool allocates all the keys that an item lacks, or none. Keys that another transaction is taking are skipped, or
@@ -119,8 +112,10 @@ func (t *tx) takeFromPool(o *Order, i *Item, p *Product, actor string, skip bool
 		options = "SKIP LOCKED"
 	}
 	var keys []PoolKey
-	err := t.s.dialect.lock(t.DB, options).Where("product_id = ? AND test = ? AND state = ?", i.ProductID, i.Test, PoolKeyAvailable).
-		Order("id").Limit(len(missing)).Find(&keys).Error
+	err := together(t.DB, func(db *gorm.DB) *gorm.DB {
+		return t.s.dialect.lock(db, options).Where("product_id = ? AND test = ? AND state = ?", i.ProductID, i.Test, PoolKeyAvailable).
+			Order("id").Limit(len(missing)).Find(&keys)
+	})
 	if err != nil || len(keys) < len(missing) {
 		return false, err
 	}
@@ -134,12 +129,11 @@ func (t *tx) takeFromPool(o *Order, i *Item, p *Product, actor string, skip bool
 		}
 		licenses[n] = t.newLicense(i, missing[n], string(plain), &keys[n].ID)
 	}
-	res := t.Exec(`UPDATE pool_keys SET state = 'allocated', item_id = ? WHERE id IN ? AND state = 'available'`, i.ID, ids)
-	if res.Error != nil {
-		return false, res.Error
+	allocate := func(db *gorm.DB) *gorm.DB {
+		return db.Exec(`UPDATE pool_keys SET state = 'allocated', item_id = ? WHERE id IN ? AND state = 'available'`, i.ID, ids)
 	}
-	if int(res.RowsAffected) != len(ids) {
-		return false, conflict("The pool has changed meanwhile.")
+	if err := t.laterExactly(len(ids), allocate, conflict("The pool has changed meanwhile.")); err != nil {
+		return false, err
 	}
 	if err := t.addLicenses(o, i, licenses, actor); err != nil {
 		return false, err

@@ -153,15 +153,10 @@ func (s *Store) Keep(ctx context.Context, c *Claim) error {
 }
 
 func (t *tx) finish(c *Claim, state JobState, lastError *string) error {
-	res := t.Exec(`UPDATE jobs SET state = ?, finished_at = ?, last_error = ? WHERE id = ? AND state = 'running' AND attempts = ?`,
-		state, t.now, lastError, c.JobID, c.Attempt)
-	if res.Error != nil {
-		return res.Error
-	}
-	if res.RowsAffected == 0 {
-		return errFenced
-	}
-	return nil
+	return t.laterOne(func(db *gorm.DB) *gorm.DB {
+		return db.Exec(`UPDATE jobs SET state = ?, finished_at = ?, last_error = ? WHERE id = ? AND state = 'running' AND attempts = ?`,
+			state, t.now, lastError, c.JobID, c.Attempt)
+	}, errFenced)
 }
 
 // Verdict is what became of a failed attempt.

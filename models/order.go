@@ -67,6 +67,7 @@ type Order struct {
 	DeletedAt         *time.Time
 	Items             []Item    `gorm:"foreignKey:OrderID"`
 	Payments          []Payment `gorm:"foreignKey:OrderID"`
+	licenses          []License // of all items, until sortLicenses
 }
 
 // Customer is who buys.
@@ -127,6 +128,7 @@ type Item struct {
 	WaitingSince      *time.Time
 	DeliveredAt       *time.Time
 	Licenses          []License `gorm:"foreignKey:ItemID"`
+	product           *Product  // set by lockItem
 }
 
 // units is how many licences the item needs.

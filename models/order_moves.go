@@ -12,12 +12,26 @@ import (
 )
 
 // lockOrder locks an order's row, which serialises everything that happens to the order, and loads all of it.
-func (t *tx) lockOrder(id string) (*Order, error) {
+func (t *tx) lockOrder(id string) (*Order, error) { return t.lockOrderBy("?", id, "order") }
+
+// lockOrderBy is lockOrder for the order whose id an SQL expression finds by one parameter, which names the thing that is looked for. What
+// is to be asked too is asked under the lock.
+func (t *tx) lockOrderBy(expression, parameter, thing string, too ...question) (*Order, error) {
 	var o Order
-	if err := t.s.dialect.lock(t.DB, "").Where("id = ?", id).Take(&o).Error; err != nil {
-		return nil, orNotFound(err, "order")
+	var endpoints []WebhookEndpoint
+	lock := func(db *gorm.DB) *gorm.DB {
+		return t.s.dialect.lock(db, "").Where("id = "+expression, parameter).Take(&o)
 	}
-	return &o, loadOrder(t.DB, &o)
+	questions := append([]question{lock}, o.questions(expression, parameter)...)
+	questions = append(questions, func(db *gorm.DB) *gorm.DB {
+		return subscribed(db).Where("(merchant_id, test) = (SELECT merchant_id, test FROM orders WHERE id = "+expression+")", parameter).Find(&endpoints)
+	})
+	if err := together(t.DB, append(questions, too...)...); err != nil {
+		return nil, orNotFound(err, thing)
+	}
+	t.subscribe(o.scope(), endpoints)
+	o.sortLicenses()
+	return &o, nil
 }
 
 // lockOrderOf is lockOrder for an order that has to be of a scope.
@@ -32,24 +46,44 @@ func (t *tx) lockOrderOf(sc Scope, id string) (*Order, error) {
 	return o, err
 }
 
-// loadOrder loads an order's items, licences and payments.
-func loadOrder(db *gorm.DB, o *Order) error {
-	if err := db.Where("order_id = ?", o.ID).Order("position").Find(&o.Items).Error; err != nil {
-		return err
+// questions ask for all that belongs to the order whose id an SQL expression finds by one parameter. When they are answered, sortLicenses
+// is to be called.
+func (o *Order) questions(expression, parameter string) []question {
+	of := func(db *gorm.DB) *gorm.DB { return db.Where("order_id = "+expression, parameter) }
+	return []question{
+		func(db *gorm.DB) *gorm.DB { return of(db).Order("position").Find(&o.Items) },
+		func(db *gorm.DB) *gorm.DB { return of(db).Order("id").Find(&o.Payments) },
+		func(db *gorm.DB) *gorm.DB { return of(db).Order("item_id, unit").Find(&o.licenses) },
 	}
-	if err := db.Where("order_id = ?", o.ID).Order("id").Find(&o.Payments).Error; err != nil {
-		return err
-	}
-	var licenses []License
-	if err := db.Where("order_id = ?", o.ID).Order("item_id, unit").Find(&licenses).Error; err != nil {
-		return err
-	}
-	for _, l := range licenses {
+}
+
+// sortLicenses gives each item its licences.
+func (o *Order) sortLicenses() {
+	for _, l := range o.licenses {
 		if i := o.item(l.ItemID); i != nil {
 			i.Licenses = append(i.Licenses, l)
 		}
 	}
-	return nil
+	o.licenses = nil
+}
+
+// readOrder is lockOrderBy without the lock.
+func readOrder(ask func(...question) error, expression, parameter string, too ...question) (*Order, error) {
+	var o Order
+	find := func(db *gorm.DB) *gorm.DB { return db.Where("id = "+expression, parameter).Take(&o) }
+	questions := append([]question{find}, o.questions(expression, parameter)...)
+	if err := ask(append(questions, too...)...); err != nil {
+		return nil, err
+	}
+	o.sortLicenses()
+	return &o, nil
+}
+
+// snapshotOrder is readOrder of one state of the database.
+func (s *Store) snapshotOrder(ctx context.Context, expression, parameter string, too ...question) (*Order, error) {
+	return readOrder(func(questions ...question) error {
+		return s.snapshot(ctx, func(db *gorm.DB) error { return together(db, questions...) })
+	}, expression, parameter, too...)
 }
 
 // Order returns an order as the outside sees it, with its licence keys.
@@ -57,17 +91,14 @@ func (s *Store) Order(ctx context.Context, sc Scope, id string) (*OrderView, err
 	if !isID(id, "ord") {
 		return nil, notFound("order")
 	}
-	var o Order
-	err := s.snapshot(ctx, func(db *gorm.DB) error {
-		if err := db.Where("id = ? AND merchant_id = ? AND test = ?", id, sc.MerchantID, sc.Test).Take(&o).Error; err != nil {
-			return orNotFound(err, "order")
-		}
-		return loadOrder(db, &o)
-	})
+	o, err := s.snapshotOrder(ctx, "?", id)
 	if err != nil {
-		return nil, err
+		return nil, orNotFound(err, "order")
 	}
-	return s.view(&o, false)
+	if o.scope() != sc {
+		return nil, notFound("order")
+	}
+	return s.view(o, false)
 }
 
 // OrderFilter narrows a listing of orders; empty fields match everything.
@@ -185,15 +216,11 @@ func loadOrders(db *gorm.DB, orders []Order) error {
 // moveOrder is the compare-and-set of an order's status with the columns that go with it. The order is locked.
 func (t *tx) moveOrder(o *Order, to OrderStatus, columns map[string]any) error {
 	columns["status"] = to
-	res := t.Model(&Order{}).Where("id = ? AND status = ?", o.ID, o.Status).Updates(columns)
-	if res.Error != nil {
-		return res.Error
-	}
-	if res.RowsAffected != 1 {
-		return conflict("The order has changed meanwhile.")
-	}
+	from := o.Status
 	o.Status = to
-	return nil
+	return t.laterOne(func(db *gorm.DB) *gorm.DB {
+		return db.Model(&Order{}).Where("id = ? AND status = ?", o.ID, from).Updates(columns)
+	}, conflict("The order has changed meanwhile."))
 }
 
 // markPaid moves a locked order to paid and starts what follows: the confirmation email, the webhook, the fulfilment of each item.

@@ -13,22 +13,22 @@ var tokenShape = regexp.MustCompile(`^[A-Za-z0-9_-]{32}$`)
 
 // OrderByToken returns the order whose payment and order pages have this token, with its licence keys, its merchant and its scope.
 func (s *Store) OrderByToken(ctx context.Context, token string) (*OrderView, *Merchant, error) {
-	var o *Order
-	err := s.snapshot(ctx, func(db *gorm.DB) (err error) {
-		if o, err = orderByToken(db, token); err != nil {
-			return err
-		}
-		return loadOrder(db, o)
+	if !tokenShape.MatchString(token) {
+		return nil, nil, notFound("order")
+	}
+	const byToken = "(SELECT id FROM orders WHERE token = ?)"
+	var m Merchant
+	o, err := s.snapshotOrder(ctx, byToken, token, func(db *gorm.DB) *gorm.DB {
+		return db.Where("id = (SELECT merchant_id FROM orders WHERE token = ?)", token).Take(&m)
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, orNotFound(err, "order")
 	}
-	m, err := s.Merchant(ctx, o.MerchantID)
-	if err != nil {
-		return nil, nil, err
+	if o.Status == OrderTerminated {
+		return nil, nil, notFound("order")
 	}
 	v, err := s.view(o, false)
-	return v, m, err
+	return v, &m, err
 }
 
 func orderByToken(db *gorm.DB, token string) (*Order, error) {

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/purser-dev/purser/jobs"
 )
 
@@ -43,8 +45,10 @@ func (p *Payment) errand() jobs.Errand {
 // callOffSettling ends the promises to ask the gateway: it has answered.
 func (t *tx) callOffSettling(p *Payment) error {
 	// ';' follows on ':'.
-	return t.Exec(`UPDATE jobs SET state = 'done', finished_at = ? WHERE dedupe_key >= ? AND dedupe_key < ? AND state = 'due'`,
-		t.now, p.ID+":settle:", p.ID+":settle;").Error
+	return t.later(func(db *gorm.DB) *gorm.DB {
+		return db.Exec(`UPDATE jobs SET state = 'done', finished_at = ? WHERE dedupe_key >= ? AND dedupe_key < ? AND state = 'due'`,
+			t.now, p.ID+":settle:", p.ID+":settle;")
+	})
 }
 
 // KeepSettled is ApplyPayment as the result of a job. While the gateway still works on the payment or waits for the customer, it is asked

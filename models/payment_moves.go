@@ -53,7 +53,7 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 			MethodID:  nullable(in.MethodID),
 			CreatedAt: t.now, UpdatedAt: t.now,
 		}
-		if err := t.Create(out).Error; err != nil {
+		if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Create(out) }); err != nil {
 			return err
 		}
 		t.note(o, "payment.created", in.Actor, "A payment was begun.", map[string]any{"payment": out.ID, "method": in.Method, "gateway": in.Gateway})
@@ -63,7 +63,7 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 		if in.Class != o.MethodClass {
 			columns["reminder_stage"] = 0
 		}
-		return t.Model(&Order{}).Where("id = ?", o.ID).Updates(columns).Error
+		return t.later(func(db *gorm.DB) *gorm.DB { return db.Model(&Order{}).Where("id = ?", o.ID).Updates(columns) })
 	})
 	return out, err
 }
@@ -113,11 +113,7 @@ func (t *tx) applyPayment(id string, r PaymentResult, actor string) (*Payment, e
 	if !isID(id, "pay") {
 		return nil, notFound("payment")
 	}
-	var orderID string
-	if err := t.Model(&Payment{}).Where("id = ?", id).Select("order_id").Take(&orderID).Error; err != nil {
-		return nil, orNotFound(err, "payment")
-	}
-	o, err := t.lockOrder(orderID)
+	o, err := t.lockOrderBy("(SELECT order_id FROM payments WHERE id = ?)", id, "payment")
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +214,7 @@ func (t *tx) paymentSucceeded(o *Order, p *Payment, r PaymentResult, actor strin
 		})
 		return t.emitOrder(EventPaymentMismatch, p.ID+":mismatch", o)
 	}
-	if err := t.Model(&Payment{}).Where("id = ?", p.ID).Update("applied", true).Error; err != nil {
+	if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Model(&Payment{}).Where("id = ?", p.ID).Update("applied", true) }); err != nil {
 		return err
 	}
 	p.Applied = true
@@ -245,12 +241,11 @@ func (t *tx) movePayment(o *Order, p *Payment, to PaymentStatus, c paymentChange
 		p.FailureCode, p.FailureMessage = &c.failureCode, &c.failureMessage
 		detail["failure_code"] = c.failureCode
 	}
-	res := t.Model(&Payment{}).Where("id = ? AND status = ?", p.ID, p.Status).Updates(columns)
-	if res.Error != nil {
-		return res.Error
+	move := func(db *gorm.DB) *gorm.DB {
+		return db.Model(&Payment{}).Where("id = ? AND status = ?", p.ID, p.Status).Updates(columns)
 	}
-	if res.RowsAffected != 1 {
-		return conflict("The payment has changed meanwhile.")
+	if err := t.laterOne(move, conflict("The payment has changed meanwhile.")); err != nil {
+		return err
 	}
 	// It is known what the gateway made of it, so nobody needs to ask what became of its earlier answer.
 	if err := t.callOffSettling(p); err != nil {
@@ -304,19 +299,12 @@ func (s *Store) PaymentByToken(ctx context.Context, gateway, token string) (*Pay
 		return nil, nil, notFound("payment")
 	}
 	var p Payment
-	var o Order
-	err := s.snapshot(ctx, func(db *gorm.DB) error {
-		if err := db.Where("token = ? AND gateway = ?", token, gateway).Take(&p).Error; err != nil {
-			return orNotFound(err, "payment")
-		}
-		if err := db.Where("id = ?", p.OrderID).Take(&o).Error; err != nil {
-			return orNotFound(err, "payment")
-		}
-		return loadOrder(db, &o)
+	o, err := s.snapshotOrder(ctx, "(SELECT order_id FROM payments WHERE token = ?)", token, func(db *gorm.DB) *gorm.DB {
+		return db.Where("token = ? AND gateway = ?", token, gateway).Take(&p)
 	})
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, orNotFound(err, "payment")
 	}
-	v, err := s.view(&o, true)
+	v, err := s.view(o, true)
 	return &p, v, err
 }

@@ -265,9 +265,12 @@ func (r gormRows) Close() error {
 func (t *tx) later(write question) error { return t.queue(write, nil, false) }
 
 // laterOne is later for a compare-and-set of one row: where that changes none, the transaction fails with refusal.
-func (t *tx) laterOne(write question, refusal error) error {
+func (t *tx) laterOne(write question, refusal error) error { return t.laterExactly(1, write, refusal) }
+
+// laterExactly is laterOne for as many rows as are wanted.
+func (t *tx) laterExactly(wanted int, write question, refusal error) error {
 	return t.queue(write, func(n int64) error {
-		if n != 1 {
+		if int(n) != wanted {
 			return refusal
 		}
 		return nil
