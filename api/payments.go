@@ -167,7 +167,9 @@ func (s *Server) askAfterReturn(ctx context.Context, o *models.OrderView) error 
 			return nil
 		}
 		asking, cancel := context.WithTimeout(ctx, chargeTimeout/2)
+		asking, answered := s.traceCall(asking, "ask "+gateway.Name())
 		out, err := gateway.Status(asking, p.Reference)
+		answered(err)
 		cancel()
 		if err != nil {
 			s.log.Warn("a gateway does not tell what became of a payment", "payment", p.ID, "error", logged(err))
@@ -201,7 +203,9 @@ func (s *Server) charge(
 	if o.ReturnURL != nil {
 		request.ReturnURL = *o.ReturnURL
 	}
+	asking, answered := s.traceCall(asking, "charge "+g.Name())
 	out, err := g.Charge(asking, request)
+	answered(err)
 	var wrong payment.FieldErrors
 	switch {
 	case errors.As(err, &wrong), errors.Is(err, payment.ErrRefused):

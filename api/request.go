@@ -72,7 +72,8 @@ func (s *Server) admit(c *fiber.Ctx) (err error) {
 	if !saneRequestID.MatchString(r.id) {
 		r.id = newRequestID()
 	}
-	c.SetUserContext(context.WithValue(s.base, requestKey{}, r))
+	ctx, ended := s.trace(c, context.WithValue(s.base, requestKey{}, r))
+	c.SetUserContext(ctx)
 	s.metrics.inFlight.Inc()
 	defer func() {
 		if v := recover(); v != nil {
@@ -84,6 +85,7 @@ func (s *Server) admit(c *fiber.Ctx) (err error) {
 		s.headers(c, r)
 		s.metrics.inFlight.Dec()
 		s.record(c, r)
+		ended(r)
 	}()
 	return c.Next()
 }

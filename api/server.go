@@ -18,6 +18,7 @@ import (
 	"github.com/hibiken/asynq"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/purser-dev/purser/handlers/payment"
 	"github.com/purser-dev/purser/handlers/webhook"
@@ -56,6 +57,8 @@ type Config struct {
 	Demo, Mailbox bool
 	// DemoSecret is the secret of the webhook endpoint that delivers to the demo's own receiver; needed with Demo only.
 	DemoSecret func(context.Context) (string, error)
+	// Tracer makes the spans of requests and of calls to gateways; nil for none.
+	Tracer trace.Tracer
 	// Metrics gets the HTTP metrics; nil for none.
 	Metrics prometheus.Registerer
 	Log     *slog.Logger

@@ -157,7 +157,9 @@ func (w *Worker) process(ctx context.Context, task *asynq.Task) (err error) {
 	if w.ObserveWait != nil {
 		w.ObserveWait(kind.Name, max(start.Sub(claim.RunAt), 0)) // the clocks of two machines may differ
 	}
+	ctx, ended := w.traceAttempt(ctx, claim)
 	outcome, err := w.attempt(ctx, claim, start.Add(kind.TaskTimeout()))
+	ended(outcome, err)
 	w.observe(kind.Name, outcome, time.Since(start))
 	return err
 }

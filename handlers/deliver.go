@@ -6,6 +6,10 @@ import (
 	"net/http"
 	"time"
 
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/propagation"
+
 	"github.com/purser-dev/purser/handlers/webhook"
 	"github.com/purser-dev/purser/jobs"
 	"github.com/purser-dev/purser/models"
@@ -38,7 +42,14 @@ func (w *Worker) deliver(ctx context.Context, c *models.Claim) result {
 	header.Set("Content-Type", "application/json")
 	var res webhook.Result
 	calling(ctx).call(func() {
+		ctx, span := w.traceCall(ctx, "POST webhook", attribute.String("purser.delivery.id", d.DeliveryID))
+		propagation.TraceContext{}.Inject(ctx, propagation.HeaderCarrier(header))
 		res = w.Webhooks.Send(ctx, webhook.Request{URL: d.URL, Method: http.MethodPost, Header: header, Body: body, AllowPrivate: d.AllowPrivate})
+		span.SetAttributes(attribute.Int("http.response.status_code", res.StatusCode))
+		if !res.Success {
+			span.SetStatus(codes.Error, res.Error)
+		}
+		span.End()
 	})
 	if w.ObserveWebhook != nil {
 		w.ObserveWebhook(webhookOutcome(res))

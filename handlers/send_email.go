@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"go.opentelemetry.io/otel/attribute"
+
 	"github.com/purser-dev/purser/handlers/license"
 	"github.com/purser-dev/purser/handlers/mail"
 	"github.com/purser-dev/purser/handlers/payment"
@@ -39,7 +41,10 @@ func (w *Worker) sendEmail(ctx context.Context, c *models.Claim) result {
 	if err != nil {
 		return failed(jobs.Permanent(err))
 	}
-	if err := w.Mail.Send(ctx, message); err != nil {
+	sending, span := w.traceCall(ctx, "send email", attribute.String("purser.email.id", m.Email.ID), attribute.String("purser.email.kind", string(m.Email.Kind)))
+	err = w.Mail.Send(sending, message)
+	endSpan(span, err)
+	if err != nil {
 		if refused, ok := errors.AsType[*mail.SendError](err); ok && !refused.Temporary {
 			return failed(jobs.Permanent(err))
 		}

@@ -46,7 +46,11 @@ func (w *Worker) settle(ctx context.Context, c *models.Claim) result {
 		ask = closer.Cancel
 	}
 	var out payment.Outcome
-	calling(ctx).call(func() { out, err = ask(ctx, p.Reference) })
+	calling(ctx).call(func() {
+		ctx, span := w.traceCall(ctx, "ask "+gateway.Name())
+		out, err = ask(ctx, p.Reference)
+		endSpan(span, err)
+	})
 	if err != nil {
 		return failed(fmt.Errorf("the gateway does not tell: %w", err))
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/purser-dev/purser/handlers/mail"
 	"github.com/purser-dev/purser/handlers/payment"
@@ -44,6 +45,8 @@ type Config struct {
 	Observe func(kind string, outcome Outcome, took time.Duration)
 	// ObserveWait, if set, is told how long a job had been due when it was claimed.
 	ObserveWait func(kind string, waited time.Duration)
+	// Tracer makes the spans of attempts and of calls to others; nil for none.
+	Tracer trace.Tracer
 	// ObserveWebhook, if set, is told how each sending of a webhook ended: one of WebhookOutcomes.
 	ObserveWebhook func(outcome string)
 }

@@ -13,10 +13,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/exaring/otelpgx"
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgtype"
 	"github.com/jackc/pgx/v5/stdlib"
+	"go.opentelemetry.io/otel/metric/noop"
 	"gorm.io/driver/postgres"
 	"gorm.io/driver/sqlite"
 	"gorm.io/gorm"
@@ -94,6 +96,9 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	conf.RuntimeParams["timezone"] = "UTC"
 	conf.RuntimeParams["application_name"] = "purser"
 	asSession(conf)
+	if o.Tracing != nil {
+		conf.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(o.Tracing), otelpgx.WithMeterProvider(noop.NewMeterProvider()), otelpgx.WithTrimSQLInSpanName())
+	}
 	conns := o.MaxConns
 	if conns == 0 {
 		conns = 20

@@ -67,6 +67,8 @@ type JobArgs struct {
 	Product  string `json:"product,omitempty"`
 	jobs.Errand
 	Test bool `json:"test,omitempty"`
+	// Trace is the traceparent of what staged the job, while there are traces.
+	Trace string `json:"trace,omitempty"`
 }
 
 func (j *Job) handover() jobs.Handover {
@@ -83,6 +85,7 @@ func (t *tx) stage(kind string, j Job) string {
 	if j.RunAt.IsZero() {
 		j.RunAt = t.now
 	}
+	j.Args.Trace = traceOf(t.Statement.Context)
 	t.jobs = append(t.jobs, j)
 	return j.ID
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"gorm.io/gorm"
 
 	"github.com/purser-dev/purser/jobs"
@@ -25,6 +26,8 @@ type Options struct {
 	// MaxConns bounds the connections to PostgreSQL; 0 means 20.
 	MaxConns int
 	Log      *slog.Logger
+	// Tracing records the statements of requests and jobs that are traced, without their values; nil for none. PostgreSQL only.
+	Tracing trace.TracerProvider
 }
 
 // Store is the database: PostgreSQL in production, SQLite when embedded. All its methods may be called concurrently.

@@ -77,6 +77,9 @@ var ownerRules = []struct {
 	{"github.com/wneessen/go-mail", []string{"handlers/mail"}, "only mail talks to mail servers"},
 	{"github.com/stripe/", []string{"handlers/payment"}, "only payment talks to gateways"},
 	{"code.dny.dev/ssrf", []string{"handlers/webhook"}, "only webhook calls addresses that merchants chose"},
+	{"go.opentelemetry.io/otel/sdk/", []string{"cmd/purser"}, "traces are set up in cmd; the others are handed a tracer"},
+	{"go.opentelemetry.io/otel/exporters/", []string{"cmd/purser"}, "traces are set up in cmd; the others are handed a tracer"},
+	{"github.com/exaring/otelpgx", []string{"models"}, "SQL is written in models"},
 	{"testing", []string{"jobs/redistest", "models/storetest", "handlers/payment/paymenttest", "handlers/webhook/webhooktest"}, "the program is not a test"},
 }
 

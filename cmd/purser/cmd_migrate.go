@@ -20,7 +20,7 @@ func (p *Program) migrateCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			store, err := openStore(cmd.Context(), s, f, log)
+			store, err := openStore(cmd.Context(), s, f, nil, log)
 			if err != nil {
 				return err
 			}

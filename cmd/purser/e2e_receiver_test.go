@@ -44,9 +44,10 @@ type webhookServer struct {
 
 	mu       sync.Mutex
 	verify   *standardwebhooks.Webhook
-	events   map[string]event // by the header webhook-id
-	copies   int              // deliveries, repeated ones too
-	refused  int              // by trouble
+	events   map[string]event  // by the header webhook-id
+	traces   map[string]string // traceparent by webhook-id, of those that have one
+	copies   int               // deliveries, repeated ones too
+	refused  int               // by trouble
 	problems []string
 	// trouble, if set before the first event, says whether this delivery is answered 503, with an echo of what was sent.
 	trouble func(event) bool
@@ -55,7 +56,7 @@ type webhookServer struct {
 // receiveWebhooks starts a server and subscribes it to everything, licence keys included.
 func receiveWebhooks(t testing.TB, c client) *webhookServer {
 	t.Helper()
-	s := &webhookServer{events: map[string]event{}}
+	s := &webhookServer{events: map[string]event{}, traces: map[string]string{}}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.receive))
 	t.Cleanup(s.Close)
 	var made struct{ Secret string }
@@ -89,6 +90,9 @@ func (s *webhookServer) receive(w http.ResponseWriter, r *http.Request) {
 	case json.Unmarshal(body, &e) != nil || e.ID != id || e.Type == "" || !e.Test:
 		s.problems = append(s.problems, id+": not an event in test mode of that id")
 	}
+	if trace := r.Header.Get("traceparent"); trace != "" {
+		s.traces[id] = trace
+	}
 	s.copies++
 	if s.trouble != nil && s.trouble(e) {
 		s.refused++
@@ -105,4 +109,11 @@ func (s *webhookServer) received() map[string]event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.events)
+}
+
+// traceparents returns the header of those deliveries that have it, by webhook-id.
+func (s *webhookServer) traceparents() map[string]string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.traces)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/purser-dev/purser/api"
 	"github.com/purser-dev/purser/handlers"
@@ -38,6 +39,8 @@ type process struct {
 
 	metrics   *prometheus.Registry
 	health    *health
+	tracing   trace.TracerProvider // nil when there are no traces, as is tracer
+	tracer    trace.Tracer
 	store     *models.Store
 	redis     jobs.Redis
 	client    redis.UniversalClient
@@ -64,6 +67,7 @@ func (p *Program) serve(cmd *cobra.Command, roles role, demo bool) error {
 	if roles&roleAPI != 0 {
 		l.lameDuck = s.DrainDelay
 	}
+	l.foundations = append(l.foundations, pr.tracingPart(cmd.Name()))
 	if s.EmbeddedDatabase() {
 		l.foundations = append(l.foundations, pr.dataDirPart())
 	}
@@ -164,7 +168,7 @@ func (pr *process) storePart() part {
 	return part{
 		name: "database",
 		start: func(ctx context.Context, _ func(error)) (err error) {
-			if pr.store, err = openStore(ctx, pr.Settings, orNew, pr.log); err != nil {
+			if pr.store, err = openStore(ctx, pr.Settings, orNew, pr.tracing, pr.log); err != nil {
 				return err
 			}
 			if err = checkStore(ctx, pr.store, pr.roles == roleRun); err == nil && pr.EmbeddedDatabase() {
@@ -261,7 +265,7 @@ func (pr *process) apiPart() part {
 				Store: pr.store, Redis: pr.redis, Gateways: pr.gateways, Webhooks: pr.webhooks, PublicURL: pr.PublicURL,
 				Version: pr.program.Version.Version, TrustedProxies: pr.TrustedProxies, Demo: pr.demo, Mailbox: !pr.SMTPURL.IsSet(),
 				DemoSecret: func(ctx context.Context) (string, error) { return pr.seeded.webhookSecret(ctx, pr.store) },
-				Log:        pr.log, Metrics: pr.metrics,
+				Log:        pr.log, Metrics: pr.metrics, Tracer: pr.tracer,
 			})
 			if err != nil {
 				return err
@@ -299,7 +303,7 @@ func (pr *process) workerPart() part {
 			worker, err = handlers.NewWorker(handlers.Config{
 				Store: pr.store, Redis: pr.redis, Concurrency: pr.WorkerConcurrency, Queues: queues, Mail: sender, MailFrom: pr.MailFrom.Address,
 				Webhooks: pr.webhooks, Gateways: pr.gateways, PublicURL: pr.PublicURL, ShutdownTimeout: pr.ShutdownTimeout, Log: pr.log,
-				Observe: metrics.attempt, ObserveWait: metrics.wait, ObserveWebhook: metrics.webhook,
+				Observe: metrics.attempt, ObserveWait: metrics.wait, ObserveWebhook: metrics.webhook, Tracer: pr.tracer,
 			})
 			if err != nil {
 				return err

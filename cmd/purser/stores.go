@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/purser-dev/purser/jobs"
 	"github.com/purser-dev/purser/models"
@@ -29,7 +30,7 @@ const (
 )
 
 // openStore connects to the database with the installation's key. It does not look at the schema.
-func openStore(ctx context.Context, s Settings, f founding, log *slog.Logger) (*models.Store, error) {
+func openStore(ctx context.Context, s Settings, f founding, tracing trace.TracerProvider, log *slog.Logger) (*models.Store, error) {
 	path := filepath.Join(s.DataDir, databaseFile)
 	if s.EmbeddedDatabase() && f == existing {
 		if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
@@ -54,7 +55,7 @@ func openStore(ctx context.Context, s Settings, f founding, log *slog.Logger) (*
 	}
 	return models.Open(ctx, models.Options{
 		DatabaseURL: s.DatabaseURL.Reveal(), SQLitePath: path,
-		PublicURL: s.PublicURL, Keys: keys, Log: log,
+		PublicURL: s.PublicURL, Keys: keys, Log: log, Tracing: tracing,
 	})
 }
 
@@ -92,7 +93,7 @@ func (p *Program) tool(cmd *cobra.Command, f founding, do func(cmd *cobra.Comman
 		if err != nil {
 			return err
 		}
-		store, err := openStore(cmd.Context(), s, f, log)
+		store, err := openStore(cmd.Context(), s, f, nil, log)
 		if err != nil {
 			return err
 		}
