@@ -10,7 +10,8 @@ import (
 )
 
 // How often somebody may try to sign in: a few times at once, then one try after each pause. The limit of an email is what
-// keeps a password from being guessed, that of an address what keeps one guesser from trying them all.
+// keeps a password from being guessed, that of an address what keeps one guesser from trying them all. A browser that somebody has
+// signed in with before has the limit of an email for itself.
 const (
 	emailTries, emailPause     = 5, time.Minute
 	addressTries, addressPause = 20, 15 * time.Second

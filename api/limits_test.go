@@ -105,7 +105,7 @@ func TestLimitsHoldWithoutRedis(t *testing.T) {
 		for i, tt := range tests {
 			d.allowances = allowances{now: clock} // the limits of what was opened to get here are not what is tried
 			d.wrongKeys = newAttempts(wrongKeys, wrongKeyPause, clock)
-			d.doors = doors{newAttempts(emailTries, emailPause, clock), newAttempts(addressTries, addressPause, clock)}
+			d.doors = newDoors(clock)
 			again := tt.try(t, v, from(d, fmt.Sprintf("198.51.100.%d", i+1)))
 			for n := range tt.limit + 3 {
 				a := again()

@@ -47,7 +47,13 @@ func (s *Server) signIn(c *fiber.Ctx) error {
 		return s.refuse(c, err)
 	}
 	f := signInForm{Next: landing(form.Get("next")), Email: form.Get("email")}
-	if wait := max(s.doors.addresses.take(network(requestOf(c).client).String()), s.doors.emails.take(emailKey(f.Email))); wait > 0 {
+	email := emailKey(f.Email)
+	tries, key := s.doors.emails, email
+	device := s.device(c, email)
+	if device != "" {
+		tries, key = s.doors.devices, device
+	}
+	if wait := max(s.doors.addresses.take(network(requestOf(c).client).String()), tries.take(key)); wait > 0 {
 		c.Set(fiber.HeaderRetryAfter, fmt.Sprint(int(wait.Seconds())))
 		f.Problem = fmt.Sprintf("Too many attempts. Try again in %s.", inWords(wait))
 		return s.showDoor(c, fiber.StatusTooManyRequests, f)
@@ -60,7 +66,9 @@ func (s *Server) signIn(c *fiber.Ctx) error {
 	if err != nil {
 		return s.refuse(c, err)
 	}
-	s.doors.emails.forgive(emailKey(f.Email))
+	if tries.forgive(key); device == "" {
+		s.rememberDevice(c, email)
+	}
 	if old := s.cookie(c, sessionCookie); old != "" {
 		if err := s.store.SignOut(c.UserContext(), old); err != nil {
 			return s.refuse(c, err)

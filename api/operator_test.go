@@ -2,8 +2,10 @@ package api
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -186,6 +188,70 @@ func TestTheDoorShutsAfterTooManyTries(t *testing.T) {
 		shut(other.signIn(t, "g@example.com", testPassword))
 		now = now.Add(9 * time.Minute)
 		other.signIn(t, "g@example.com", testPassword).ok(t, 401)
+	})
+}
+
+// Strangers who try an operator's email until it is shut do not shut out the operator's own browser, and the other way round.
+func TestStrangersShutOutNobodyWhoWasHereBefore(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s, func(c *Config) { c.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/32")} })
+		now := time.Now()
+		d.doors = newDoors(func() time.Time { return now })
+		for _, email := range []string{"ann@example.com", "bob@example.com"} {
+			if _, err := s.CreateOperator(t.Context(), email, models.RoleAdmin, testPassword); err != nil {
+				t.Fatal(err)
+			}
+		}
+		const wrong = "wrong horse battery"
+		addresses := 0
+		from := func() *browser { // each from an address of its own
+			addresses++
+			b := d.browser()
+			b.header = map[string]string{"X-Forwarded-For": fmt.Sprintf("198.51.%d.1", addresses)}
+			return b
+		}
+		keep := func(of *browser) *browser { // the device's cookie and nothing else, in another network
+			b := from()
+			b.cookies[d.cookieName(deviceCookie)] = of.cookies[d.cookieName(deviceCookie)]
+			return b
+		}
+		ann, bob := from(), from()
+		ann.signIn(t, " Ann@Example.com", testPassword).ok(t, 303)
+		bob.signIn(t, "bob@example.com", testPassword).ok(t, 303)
+		first := ann.cookies[d.cookieName(deviceCookie)]
+		if first == "" || strings.Contains(strings.ToLower(first), "ann") {
+			t.Fatalf("the browser is known by %q", first)
+		}
+		for range emailTries {
+			from().signIn(t, "ann@example.com", wrong).ok(t, 401)
+		}
+		from().signIn(t, "ann@example.com", testPassword).ok(t, 429)
+		again := keep(ann)
+		again.signIn(t, "ann@example.com", testPassword).ok(t, 303)
+		if got := again.cookies[d.cookieName(deviceCookie)]; got != first {
+			t.Errorf("a known browser became %q", got)
+		}
+		// Nobody else's cookie helps, nor one that was made up or changed.
+		keep(bob).signIn(t, "ann@example.com", testPassword).ok(t, 429)
+		number, signature, _ := strings.Cut(first, ".")
+		for _, forged := range []string{"x." + signature, number + ".", number, "." + signature, number + "." + strings.ToUpper(signature), number + "." + strings.Repeat("0", len(signature))} {
+			b := from()
+			b.cookies[d.cookieName(deviceCookie)] = forged
+			b.signIn(t, "ann@example.com", testPassword).ok(t, 429)
+		}
+		// What the cookie gives, whoever has it, is a few tries, and its loss shuts nobody else out.
+		for range emailTries {
+			keep(ann).signIn(t, "ann@example.com", wrong).ok(t, 401)
+		}
+		keep(ann).signIn(t, "ann@example.com", testPassword).ok(t, 429)
+		keep(bob).signIn(t, "bob@example.com", testPassword).ok(t, 303)
+		now = now.Add(time.Minute)
+		keep(ann).signIn(t, "ann@example.com", testPassword).ok(t, 303)
+		from().signIn(t, "ann@example.com", testPassword).ok(t, 303)
+		// The cookie alone is no session.
+		if got := keep(ann).get(t, "/operator").ok(t, 200); !bytes.Contains(got.body, []byte(`name="password"`)) {
+			t.Errorf("the device's cookie opens %s", got.body)
+		}
 	})
 }
 

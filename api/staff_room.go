@@ -15,17 +15,21 @@ type staffRoom struct {
 	receiver *receiver
 }
 
-// doors count the tries to sign in, by email and by address.
-type doors struct{ emails, addresses *attempts }
+// doors count the tries to sign in: by address, and by email or, where the browser is known, by device.
+type doors struct{ emails, devices, addresses *attempts }
+
+func newDoors(now func() time.Time) doors {
+	return doors{
+		emails: newAttempts(emailTries, emailPause, now), devices: newAttempts(emailTries, emailPause, now),
+		addresses: newAttempts(addressTries, addressPause, now),
+	}
+}
 
 func newStaffRoom(public string, queue redis.UniversalClient) (staffRoom, error) {
 	origins, err := newOrigins(public)
 	r := staffRoom{
 		origins: origins, receiver: &receiver{},
-		doors: doors{
-			emails:    newAttempts(emailTries, emailPause, time.Now),
-			addresses: newAttempts(addressTries, addressPause, time.Now),
-		},
+		doors: newDoors(time.Now),
 	}
 	if queue != nil {
 		r.screens = newQueueScreens(queue)

@@ -20,6 +20,7 @@ type Keyring struct {
 	credential  []byte
 	gateway     []byte
 	link        []byte
+	device      []byte
 	check       string
 }
 
@@ -44,7 +45,7 @@ func NewKeyring(secret []byte) (*Keyring, error) {
 		return nil, err
 	}
 	return &Keyring{
-		sealing: aead, fingerprint: derive("fingerprint"), credential: derive("credential"), gateway: derive("gateway"), link: derive("link"),
+		sealing: aead, fingerprint: derive("fingerprint"), credential: derive("credential"), gateway: derive("gateway"), link: derive("link"), device: derive("device"),
 		check: hex.EncodeToString(derive("check")[:16]),
 	}, nil
 }
@@ -81,6 +82,11 @@ func (k *Keyring) GatewaySecret(name string) []byte { return []byte(mac(k.gatewa
 
 // LinkSignature signs the id of a checkout link, so that one can be told from a guess without asking the database.
 func (k *Keyring) LinkSignature(id string) string { return mac(k.link, id)[:32] }
+
+// DeviceSignature signs the number of a browser that somebody with this email has signed in with.
+func (k *Keyring) DeviceSignature(email, number string) string {
+	return mac(k.device, number+" "+email)
+}
 
 func mac(key []byte, s string) string {
 	m := hmac.New(sha256.New, key)
