@@ -81,9 +81,8 @@ func readOrder(ask func(...question) error, expression, parameter string, too ..
 
 // snapshotOrder is readOrder of one state of the database.
 func (s *Store) snapshotOrder(ctx context.Context, expression, parameter string, too ...question) (*Order, error) {
-	return readOrder(func(questions ...question) error {
-		return s.snapshot(ctx, func(db *gorm.DB) error { return together(db, questions...) })
-	}, expression, parameter, too...)
+	ask := func(questions ...question) error { return s.snapshotTogether(ctx, questions...) }
+	return readOrder(ask, expression, parameter, too...)
 }
 
 // Order returns an order as the outside sees it, with its licence keys.

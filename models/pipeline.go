@@ -192,37 +192,63 @@ func together(db *gorm.DB, questions ...question) error {
 	if len(questions) == 0 {
 		return nil
 	}
-	p, inside := db.Statement.ConnPool.(*pipeline)
-	pool, outside := db.Statement.ConnPool.(pipelined)
-	if !inside && !outside {
-		for _, ask := range questions {
-			if err := ask(db).Error; err != nil {
-				return err
-			}
+	switch pool := db.Statement.ConnPool.(type) {
+	case *pipeline:
+		statements, err := statementsOf(db, questions)
+		if err != nil {
+			return err
 		}
-		return nil
+		pool.waiting = append(pool.waiting, statements...)
+		return pool.send(db.Statement.Context)
+	case pipelined:
+		statements, err := statementsOf(db, questions)
+		if err != nil {
+			return err
+		}
+		return pool.ask(db.Statement.Context, statements)
 	}
-	dry := db.Session(&gorm.Session{DryRun: true})
-	statements := make([]statement, 0, len(questions)+1)
 	for _, ask := range questions {
-		q := ask(dry)
-		if q.Error != nil {
-			return q.Error
+		if err := ask(db).Error; err != nil {
+			return err
 		}
-		statements = append(statements, statement{text: q.Statement.SQL.String(), args: q.Statement.Vars, scan: func(rows pgx.Rows) error {
-			gorm.Scan(gormRows{rows}, q, 0)
-			return q.Error
-		}})
 	}
-	if inside {
-		p.waiting = append(p.waiting, statements...)
-		return p.send(db.Statement.Context)
-	}
-	return pool.ask(db.Statement.Context, statements)
+	return nil
 }
 
-// ask sends statements outside of a transaction. As database/sql does, it tries another connection where one was lost before anything
-// was sent.
+// statementsOf lets GORM write the questions and read their answers without asking them.
+func statementsOf(db *gorm.DB, questions []question) ([]statement, error) {
+	dry := db.Session(&gorm.Session{DryRun: true})
+	statements := make([]statement, len(questions))
+	for i, ask := range questions {
+		q := ask(dry)
+		if q.Error != nil {
+			return nil, q.Error
+		}
+		statements[i] = statement{text: q.Statement.SQL.String(), args: q.Statement.Vars, scan: func(rows pgx.Rows) error {
+			gorm.Scan(gormRows{rows}, q, 0)
+			return q.Error
+		}}
+	}
+	return statements, nil
+}
+
+// snapshotTogether is together for one state of the database, on PostgreSQL in one round trip with the transaction's begin and end.
+func (s *Store) snapshotTogether(ctx context.Context, questions ...question) error {
+	db := s.read(ctx)
+	pool, ok := db.Statement.ConnPool.(pipelined)
+	if !ok {
+		return s.snapshot(ctx, func(db *gorm.DB) error { return together(db, questions...) })
+	}
+	statements, err := statementsOf(db, questions)
+	if err != nil {
+		return err
+	}
+	statements = slices.Insert(statements, 0, statement{text: "begin isolation level repeatable read read only"})
+	return pool.ask(ctx, append(statements, statement{text: "commit"}))
+}
+
+// ask sends statements outside of a transaction, or with all of one. As database/sql does, it tries another connection where one was lost
+// before anything was sent. One that is left in a transaction, by an error, does not come back into use.
 func (p pipelined) ask(ctx context.Context, statements []statement) error {
 	for range 3 {
 		conn, err := p.Conn(ctx)

@@ -257,7 +257,61 @@ func measureJourney(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	defer j.close()
-	return j.measure(ctx, "PostgreSQL and Redis", i.redisURL, times, minute, step)
+	if err := j.measure(ctx, "PostgreSQL and Redis", i.redisURL, times, minute, step); err != nil {
+		return err
+	}
+	return measureEmbeddedJourney(ctx, b)
+}
+
+// measureEmbeddedJourney does the same on embedded stores, where there is nothing to compare it with.
+func measureEmbeddedJourney(ctx context.Context, b *bench) (err error) {
+	i, err := b.installEmbedded()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.close()) }()
+	step := 20 * time.Second
+	if b.quick {
+		step = 8 * time.Second
+	}
+	j, _, err := newJourney(ctx, i, 20_000)
+	if err != nil {
+		return err
+	}
+	defer j.close()
+	if _, err := j.at(ctx, 25, 3*time.Second); err != nil { // warm up
+		return err
+	}
+	most, err := j.highest(ctx, 0, step)
+	if err != nil {
+		return err
+	}
+	used, err := j.at(ctx, max(most/2, 5), step)
+	if err != nil {
+		return err
+	}
+	b.table.add(row{what: "whole journey, highest rate sustained, embedded stores", measured: perSecond(most, "orders")})
+	b.table.add(row{what: "processor time of one journey at half of that, embedded stores", measured: used.cpu})
+	return nil
+}
+
+// highest finds the highest rate that is sustained, in steps of 25, from one that is known to be.
+func (j *journey) highest(ctx context.Context, most float64, step time.Duration) (float64, error) {
+	for rate, by := most+50, 50.0; by > 12; {
+		p, err := j.at(ctx, rate, step)
+		if err != nil {
+			return most, err
+		}
+		j.b.say("  %.0f orders/s for %s: reached %.0f, backlog %+.0f, %s, CPU an order %s", rate, step, p.rate, p.growth, spread(p.took), p.cpu)
+		if p.sustained {
+			most = rate
+			rate += by
+		} else {
+			by /= 2
+			rate -= by
+		}
+	}
+	return most, nil
 }
 
 // measure adds the rows of one profile.
@@ -279,19 +333,8 @@ func (j *journey) measure(ctx context.Context, profile, redisURL string, times i
 	if first.sustained {
 		most = journeyTarget
 	}
-	for rate, by := most+50, 50.0; by > 12; {
-		p, err := j.at(ctx, rate, step)
-		if err != nil {
-			return err
-		}
-		b.say("  %.0f orders/s for %s: reached %.0f, backlog %+.0f, %s, CPU an order %s", rate, step, p.rate, p.growth, spread(p.took), p.cpu)
-		if p.sustained {
-			most = rate
-			rate += by
-		} else {
-			by /= 2
-			rate -= by
-		}
+	if most, err = j.highest(ctx, most, step); err != nil {
+		return err
 	}
 	loaded, err := j.at(ctx, max(most/2, 5), minute/2)
 	if err != nil {

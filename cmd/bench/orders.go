@@ -147,5 +147,45 @@ func measureOrders(ctx context.Context, b *bench) (err error) {
 		what: "orders created over HTTP, 32 clients; baseline: the same rows by pgx, a statement each", measured: perSecond(got, "orders"),
 		baseline: perSecond(base, "orders"), ratio: ratio(got, base), target: "≥ 0.50 ×", met: got >= base/2,
 	})
+	return measureEmbeddedOrders(ctx, b)
+}
+
+// measureEmbeddedOrders does the same on embedded stores, where there is nothing to compare it with. The worker beside the API finds
+// nothing to do: nobody is told of the orders, and nobody pays.
+func measureEmbeddedOrders(ctx context.Context, b *bench) (err error) {
+	i, err := b.installEmbedded()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, i.close()) }()
+	m, err := i.merchant(ctx, "Analytical Engines")
+	if err != nil {
+		return err
+	}
+	p, err := i.start(ctx, "run")
+	if err != nil {
+		return err
+	}
+	c := newClient(p.address, m.key)
+	defer c.close()
+	if _, err := makeProduct(c, "editor-pro", "template"); err != nil {
+		return err
+	}
+	order := func(context.Context) error {
+		body, _ := orderBody("editor-pro")
+		_, err := c.do("POST", "/v1/orders", body, 201)
+		return err
+	}
+	if _, err := crowd(ctx, clients, time.Second, order); err != nil { // warm up
+		return err
+	}
+	n, each := b.rounds()
+	rates := make([]float64, n)
+	for round := range rates {
+		if rates[round], err = crowd(ctx, clients, each, order); err != nil {
+			return err
+		}
+	}
+	b.table.add(row{what: "orders created over HTTP, 32 clients, embedded stores, no webhook endpoint", measured: perSecond(median(rates), "orders")})
 	return nil
 }
