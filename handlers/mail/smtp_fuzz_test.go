@@ -80,7 +80,7 @@ func FuzzSMTPDialogue(f *testing.F) {
 				content = strings.HasPrefix(line, "354")
 			}
 		}()
-		client, err := NewSMTP("smtp://"+listener.Addr().String()+"?tls=none", 5*time.Second)
+		client, err := NewSMTP("smtp://"+listener.Addr().String()+"?tls=none", 200*time.Millisecond)
 		if err != nil {
 			t.Fatal(err)
 		}
