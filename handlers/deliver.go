@@ -23,7 +23,7 @@ import (
 func (w *Worker) deliver(ctx context.Context, c *models.Claim) result {
 	quick, done := reading(ctx)
 	defer done()
-	d, err := w.Store.Dispatch(quick, c.Args.Delivery)
+	d, err := w.Store.Dispatch(quick, c)
 	if errors.Is(err, models.ErrNothingToDo) {
 		return w.keepNothing(c)
 	}

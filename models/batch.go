@@ -11,10 +11,11 @@ import (
 )
 
 const (
-	// batchesAbreast is how many batches of a group are with the database at once: while one waits for the disk, the next is worked on.
-	batchesAbreast = 2
-	// batchStuck is after which time a batch is taken to have met a connection that fell silent, so that others go past it.
+	// batchStuck is after which time a batch is taken to have met a connection that fell silent, so that others go past it. Before that
+	// there is one at a time: two would share the same callers, be half as large, and cost the database nearly twice as much.
 	batchStuck = 250 * time.Millisecond
+	// maxAbreast bounds how many batches of a group are with the database at once.
+	maxAbreast = 4
 	// maxBatch bounds how many callers share a statement.
 	maxBatch = 256
 )
@@ -51,7 +52,7 @@ type member[Q, A any] struct {
 
 // do asks one question. Without an answer and without an error the caller is to ask alone, as is always right inside a transaction.
 func (g *group[Q, A]) do(ctx context.Context, question Q) (answer A, together bool, err error) {
-	if g == nil || ctx.Value(txKey{}) != nil {
+	if ctx.Value(txKey{}) != nil {
 		return answer, false, nil
 	}
 	m := &member[Q, A]{question: question, answered: make(chan struct{})}
@@ -61,7 +62,7 @@ func (g *group[Q, A]) do(ctx context.Context, question Q) (answer A, together bo
 		return answer, false, nil // the pool will say so
 	}
 	g.waiting = append(g.waiting, m)
-	if g.running < batchesAbreast || g.running < 2*batchesAbreast && time.Since(g.left) > batchStuck {
+	if g.running == 0 || g.running < maxAbreast && time.Since(g.left) > batchStuck {
 		g.running++
 		g.left = time.Now()
 		g.batches.Go(g.work)
@@ -84,21 +85,23 @@ func (g *group[Q, A]) do(ctx context.Context, question Q) (answer A, together bo
 	return answer, false, ctx.Err()
 }
 
-// work sends batches until nobody waits.
+// work sends batches until nobody waits. What was stuck leaves the rest to those that went past it.
 func (g *group[Q, A]) work() {
-	for {
+	for stuck := false; ; {
 		g.mu.Lock()
 		n := min(len(g.waiting), maxBatch)
-		if n == 0 {
+		if n == 0 || stuck && g.running > 1 {
 			g.running--
 			g.mu.Unlock()
 			return
 		}
 		batch := slices.Clone(g.waiting[:n])
 		g.waiting = slices.Delete(g.waiting, 0, n)
-		g.left = time.Now()
+		began := time.Now()
+		g.left = began
 		g.mu.Unlock()
 		g.send(batch)
+		stuck = time.Since(began) > batchStuck
 	}
 }
 

@@ -85,7 +85,7 @@ func TestACrowdKeepsItsDeliveries(t *testing.T) {
 		claims := claimEach(t, s, all)
 		dispatches := make([]*models.Dispatch, len(all))
 		refusals(t, race(len(all), func(i int) (err error) {
-			dispatches[i], err = s.Dispatch(t.Context(), claims[i].Args.Delivery)
+			dispatches[i], err = s.Dispatch(t.Context(), claims[i])
 			return err
 		}))
 		seen := map[string]bool{}

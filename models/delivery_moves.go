@@ -34,19 +34,29 @@ type dispatchRow struct {
 	deletedAt  *time.Time
 }
 
-// scan reads dispatchColumns.
-func (r *dispatchRow) scan(scan func(...any) error) error {
+// What a dispatchRow consists of, beside the delivery d.
+const (
+	dispatchColumns = `d.id AS delivery_id, d.status, d.attempts, e.id AS event_id, e.merchant_id, e.test, e.type, e.order_id, e.fact, e.data,
+		e.created_at, w.id AS endpoint_id, w.url, w.include_license_keys, w.secret, w.deleted_at, m.allow_private_targets`
+	dispatchJoins = ` JOIN events e ON e.id = d.event_id JOIN webhook_endpoints w ON w.id = d.endpoint_id JOIN merchants m ON m.id = d.merchant_id`
+)
+
+// columns are where dispatchColumns are read into.
+func (r *dispatchRow) columns() []any {
 	e := &r.Event
-	return scan(&r.DeliveryID, &r.status, &r.Attempt, &e.ID, &e.MerchantID, &e.Test, &e.Type, &e.OrderID, &e.Fact, &e.Data, &e.CreatedAt,
-		&r.endpointID, &r.URL, &r.IncludeLicenseKeys, &r.secret, &r.deletedAt, &r.AllowPrivate)
+	return []any{
+		&r.DeliveryID, &r.status, &r.Attempt, &e.ID, &e.MerchantID, &e.Test, &e.Type, &e.OrderID, &e.Fact, &e.Data, &e.CreatedAt,
+		&r.endpointID, &r.URL, &r.IncludeLicenseKeys, &r.secret, &r.deletedAt, &r.AllowPrivate,
+	}
 }
 
-// Dispatch loads a delivery that is to be tried now. ErrNothingToDo: it is finished. Permanent: its endpoint was deleted.
-func (s *Store) Dispatch(ctx context.Context, deliveryID string) (*Dispatch, error) {
-	row, together, err := s.dispatching.do(ctx, deliveryID)
-	if !together && err == nil {
+// Dispatch loads a claimed delivery that is to be tried now. ErrNothingToDo: it is finished. Permanent: its endpoint was deleted.
+func (s *Store) Dispatch(ctx context.Context, c *Claim) (*Dispatch, error) {
+	var err error
+	row := c.dispatch
+	if row == nil {
 		row = &dispatchRow{}
-		err = row.scan(s.read(ctx).Raw(dispatchColumns+"= ?", deliveryID).Row().Scan)
+		err = s.read(ctx).Raw("SELECT "+dispatchColumns+" FROM deliveries d"+dispatchJoins+" WHERE d.id = ?", c.Args.Delivery).Row().Scan(row.columns()...)
 	}
 	switch {
 	case errors.Is(err, sql.ErrNoRows):

@@ -19,16 +19,17 @@ type batches struct {
 	claimPool, keepPool *sql.DB // of PostgreSQL; the first does not wait for the disk
 
 	claiming    *group[claimRequest, *claimed]
-	dispatching *group[string, *dispatchRow] // nil on SQLite, where reading waits for nothing
+	dispatching *group[claimRequest, *claimed] // of deliveries
 	delivering  *group[delivered, struct{}]
 }
 
 func (s *Store) openBatches() {
 	s.claiming = &group[claimRequest, *claimed]{ask: s.claimTogether, orphan: s.unclaim}
-	s.delivering = &group[delivered, struct{}]{ask: s.deliveredTogether}
+	s.dispatching = s.claiming
 	if !s.dialect.sqlite {
-		s.dispatching = &group[string, *dispatchRow]{ask: s.dispatchTogether}
+		s.dispatching = &group[claimRequest, *claimed]{ask: s.dispatchTogether, orphan: s.unclaim}
 	}
+	s.delivering = &group[delivered, struct{}]{ask: s.deliveredTogether}
 }
 
 func (b *batches) close() {
@@ -37,29 +38,49 @@ func (b *batches) close() {
 	b.delivering.close()
 }
 
-const claimTogether = `UPDATE jobs SET state = 'running', attempts = jobs.attempts + 1, alarms = 0,
-		alarm_at = clock_timestamp() + free.lease * interval '1 microsecond'
-	FROM (SELECT j.id, a.lease, a.n FROM unnest($1::text[], $2::int[], $3::bigint[]) WITH ORDINALITY AS a (id, epoch, lease, n)
-		JOIN jobs j ON j.id = a.id
-		WHERE j.state = 'due' AND (j.epoch = a.epoch OR j.run_at <= clock_timestamp()) FOR NO KEY UPDATE OF j SKIP LOCKED) free
-	WHERE jobs.id = free.id AND jobs.state = 'due' RETURNING free.n, jobs.attempts, jobs.max_attempts, jobs.args, jobs.run_at`
+// A batch of claims. What it takes along of other tables is joined before, so that a job is not claimed without it.
+const (
+	claimFirst = `UPDATE jobs SET state = 'running', attempts = jobs.attempts + 1, alarms = 0,
+			alarm_at = clock_timestamp() + free.lease * interval '1 microsecond'
+		FROM (SELECT j.id, a.lease, a.n`
+	claimThen = ` FROM unnest($1::text[], $2::int[], $3::bigint[]) WITH ORDINALITY AS a (id, epoch, lease, n) JOIN jobs j ON j.id = a.id`
+	claimLast = ` WHERE j.state = 'due' AND (j.epoch = a.epoch OR j.run_at <= clock_timestamp()) FOR NO KEY UPDATE OF j SKIP LOCKED) free
+		WHERE jobs.id = free.id AND jobs.state = 'due' RETURNING jobs.attempts, jobs.max_attempts, jobs.args, jobs.run_at, free.*`
+
+	claimTogether    = claimFirst + claimThen + claimLast
+	dispatchTogether = claimFirst + ", " + dispatchColumns + claimThen + " JOIN deliveries d ON d.id = j.args->>'delivery'" + dispatchJoins + claimLast
+)
 
 func (s *Store) claimTogether(ctx context.Context, requests []claimRequest) (map[int]*claimed, error) {
 	if s.dialect.sqlite {
 		return oneByOne(ctx, s, requests, func(t *tx, r claimRequest) (*claimed, error) { return s.claimAlone(t.DB, r) })
 	}
+	return s.claimBatch(ctx, claimTogether, requests, func(*claimed) []any { return nil })
+}
+
+// dispatchTogether claims deliveries, and loads what they need at once.
+func (s *Store) dispatchTogether(ctx context.Context, requests []claimRequest) (map[int]*claimed, error) {
+	return s.claimBatch(ctx, dispatchTogether, requests, func(row *claimed) []any {
+		row.dispatch = &dispatchRow{}
+		return row.dispatch.columns()
+	})
+}
+
+func (s *Store) claimBatch(ctx context.Context, statement string, requests []claimRequest, more func(*claimed) []any) (map[int]*claimed, error) {
 	ids, epochs, leases := make([]string, len(requests)), make([]int, len(requests)), make([]int64, len(requests))
 	for i, r := range requests {
 		ids[i], epochs[i], leases[i] = r.jobID, r.epoch, r.kind.Lease().Microseconds()
 	}
 	answers := make(map[int]*claimed, len(requests))
 	err := eachRow(ctx, s.claimPool, func(scan func(...any) error) error {
+		var id string
+		var lease int64
 		var n int
-		var row claimed
-		err := scan(&n, &row.Attempts, &row.MaxAttempts, &row.Args, &row.RunAt)
-		answers[n-1] = &row
+		row := &claimed{}
+		err := scan(append([]any{&row.Attempts, &row.MaxAttempts, &row.Args, &row.RunAt, &id, &lease, &n}, more(row)...)...)
+		answers[n-1] = row
 		return err
-	}, claimTogether, ids, epochs, leases)
+	}, statement, ids, epochs, leases)
 	return answers, err
 }
 
@@ -98,29 +119,6 @@ func (s *Store) deliveredTogether(ctx context.Context, results []delivered) (map
 		return err
 	}, deliveredTogether, s.now(), work, fences, deliveries, attempts, times, durations, statuses, errs, responses)
 	return kept, err
-}
-
-const (
-	dispatchColumns = `SELECT d.id, d.status, d.attempts, e.id, e.merchant_id, e.test, e.type, e.order_id, e.fact, e.data, e.created_at,
-		w.id, w.url, w.include_license_keys, w.secret, w.deleted_at, m.allow_private_targets
-		FROM deliveries d JOIN events e ON e.id = d.event_id JOIN webhook_endpoints w ON w.id = d.endpoint_id JOIN merchants m ON m.id = d.merchant_id
-		WHERE d.id `
-	dispatchTogether = dispatchColumns + `= ANY($1::text[])`
-)
-
-func (s *Store) dispatchTogether(ctx context.Context, ids []string) (map[int]*dispatchRow, error) {
-	at := make(map[string]int, len(ids))
-	for i, id := range ids {
-		at[id] = i
-	}
-	answers := make(map[int]*dispatchRow, len(ids))
-	err := eachRow(ctx, s.claimPool, func(scan func(...any) error) error {
-		var row dispatchRow
-		err := row.scan(scan)
-		answers[at[row.DeliveryID]] = &row
-		return err
-	}, dispatchTogether, ids)
-	return answers, err
 }
 
 // eachRow runs a query and hands each row to fn.

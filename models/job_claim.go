@@ -18,6 +18,8 @@ type Claim struct {
 	Attempt     int // the fence: 1 for the first claim
 	MaxAttempts int
 	RunAt       time.Time // when this attempt was due
+
+	dispatch *dispatchRow // of a delivery, where it came with the claim
 }
 
 // claimRequest is what a worker wants to claim.
@@ -32,10 +34,11 @@ type claimed struct {
 	Attempts, MaxAttempts int
 	Args                  string
 	RunAt                 time.Time
+	dispatch              *dispatchRow
 }
 
 func (r claimRequest) claim(row *claimed) (*Claim, error) {
-	c := &Claim{JobID: r.jobID, Kind: r.kind, Attempt: row.Attempts, MaxAttempts: row.MaxAttempts, RunAt: row.RunAt}
+	c := &Claim{JobID: r.jobID, Kind: r.kind, Attempt: row.Attempts, MaxAttempts: row.MaxAttempts, RunAt: row.RunAt, dispatch: row.dispatch}
 	return c, json.Unmarshal([]byte(row.Args), &c.Args)
 }
 
@@ -43,7 +46,11 @@ func (r claimRequest) claim(row *claimed) (*Claim, error) {
 // had it, or the task is a stale copy. Losing a claim in a crash is harmless, so claims do not wait for the disk.
 func (s *Store) Claim(ctx context.Context, jobID string, epoch int, kind jobs.Kind) (*Claim, error) {
 	r := claimRequest{jobID, epoch, kind}
-	row, together, err := s.claiming.do(ctx, r)
+	group := s.claiming
+	if kind.Name == jobs.KindDeliver {
+		group = s.dispatching
+	}
+	row, together, err := group.do(ctx, r)
 	if !together && err == nil {
 		// A batch leaves out a job that somebody else is moving at the moment; only one who waits for that learns what became of it.
 		row, err = s.claimAlone(s.claims.WithContext(ctx), r)

@@ -140,10 +140,11 @@ func TestADeliveryIsRetriedHoweverItEnded(t *testing.T) {
 		state(models.DeliveryFailed, 1)
 		retry()
 		state(models.DeliveryPending, 1)
-		if d := ok(s.Dispatch(t.Context(), id))(t); d.Attempt != 2 || d.Secret != whsec {
+		again := take(t, s, jobOf(t, s, j.ID))
+		if d := ok(s.Dispatch(t.Context(), again))(t); d.Attempt != 2 || d.Secret != whsec {
 			t.Errorf("the next attempt is number %d", d.Attempt)
 		}
-		if err := s.KeepDelivered(t.Context(), take(t, s, jobOf(t, s, j.ID)), attempt(2, 200)); err != nil {
+		if err := s.KeepDelivered(t.Context(), again, attempt(2, 200)); err != nil {
 			t.Fatal(err)
 		}
 		state(models.DeliverySucceeded, 2)
@@ -182,7 +183,7 @@ func TestADeliveryToADeletedEndpointFails(t *testing.T) {
 		storetest.Exec(t, s, `UPDATE webhook_endpoints SET deleted_at = $1 WHERE id = $2`, time.Now().UTC(), w.ID)
 		j := oneJob(t, s, shop, jobs.KindDeliver)
 		c := take(t, s, j)
-		_, err := s.Dispatch(t.Context(), c.Args.Delivery)
+		_, err := s.Dispatch(t.Context(), c)
 		if !jobs.IsPermanent(err) {
 			t.Fatalf("dispatch: %v, want a permanent error", err)
 		}

@@ -292,7 +292,7 @@ func TestResultsAgainstTheRelay(t *testing.T) {
 				c := claims[i]
 				switch {
 				case c.Kind.Name == jobs.KindDeliver:
-					d, err := s.Dispatch(t.Context(), c.Args.Delivery)
+					d, err := s.Dispatch(t.Context(), c)
 					if err != nil {
 						return nil // the relay was quicker
 					}

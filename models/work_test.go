@@ -179,7 +179,7 @@ func perform(t testing.TB, s *models.Store, j models.Job) error {
 		}
 		return s.KeepSent(ctx, c)
 	case jobs.KindDeliver:
-		d, err := s.Dispatch(ctx, c.Args.Delivery)
+		d, err := s.Dispatch(ctx, c)
 		if errors.Is(err, models.ErrNothingToDo) {
 			return s.Keep(ctx, c)
 		}
