@@ -190,18 +190,21 @@ func (w *Worker) observe(kind string, o Outcome, took time.Duration) {
 func (w *Worker) attempt(ctx context.Context, c *models.Claim, until time.Time) (Outcome, error) {
 	r := w.perform(ctx, c, performers[c.Kind.Name])
 	write := func(fn func(context.Context) error) error { return w.write(context.WithoutCancel(ctx), until, fn) }
-	log := w.Log.With("job", c.JobID, "kind", c.Kind.Name, "attempt", c.Attempt)
+	// Said with each line, and not prepared by With, which would format it for every attempt that there is nothing to say about.
+	about := func(args ...any) []any {
+		return append([]any{"job", c.JobID, "kind", c.Kind.Name, "attempt", c.Attempt}, args...)
+	}
 	if r.err == nil {
 		err := write(r.keep)
 		switch {
 		case err == nil:
-			log.Debug("job kept")
+			w.Log.Debug("job kept", about()...)
 			return OutcomeKept, nil
 		case models.IsFenced(err):
-			log.Warn("the result came too late; another worker has the job")
+			w.Log.Warn("the result came too late; another worker has the job", about()...)
 			return OutcomeFenced, nil
 		case unanswered(err):
-			log.Warn("the result could not be written; the job will be done again after its lease", "err", models.ErrorText(err))
+			w.Log.Warn("the result could not be written; the job will be done again after its lease", about("err", models.ErrorText(err))...)
 			return OutcomeUnwritten, nil
 		}
 		r = failed(errors.New("the result was refused: " + models.ErrorText(err)))
@@ -211,7 +214,7 @@ func (w *Worker) attempt(ctx context.Context, c *models.Claim, until time.Time) 
 			pause, r.err = 0, errShutdown
 		}
 		if err := write(func(ctx context.Context) error { return w.Store.GiveBack(ctx, c, pause) }); err != nil {
-			log.Warn("job not given back; its lease will end", "err", models.ErrorText(err))
+			w.Log.Warn("job not given back; its lease will end", about("err", models.ErrorText(err))...)
 		}
 		return OutcomeGivenBack, &retryError{err: r.err, delay: pause}
 	}
@@ -227,13 +230,13 @@ func (w *Worker) attempt(ctx context.Context, c *models.Claim, until time.Time) 
 	case models.IsFenced(err):
 		return OutcomeFenced, nil
 	case err != nil:
-		log.Warn("the failure could not be written; the job will be done again after its lease", "err", models.ErrorText(err), "failure", r.err)
+		w.Log.Warn("the failure could not be written; the job will be done again after its lease", about("err", models.ErrorText(err), "failure", r.err)...)
 		return OutcomeUnwritten, nil
 	case verdict.Dead:
-		log.Error("job is dead", "err", r.err)
+		w.Log.Error("job is dead", about("err", r.err)...)
 		return OutcomeDead, fmt.Errorf("%w: %w", r.err, asynq.SkipRetry)
 	}
-	log.Warn("job failed; it will be tried again", "err", r.err, "pause", verdict.Delay.String())
+	w.Log.Warn("job failed; it will be tried again", about("err", r.err, "pause", verdict.Delay.String())...)
 	return OutcomeFailed, &retryError{err: r.err, delay: verdict.Delay, counted: true}
 }
 

@@ -16,7 +16,7 @@ const (
 	defaultTimeout   = 15 * time.Second
 	excerptWait      = 2 * time.Second
 	maxHeaderBytes   = 64 << 10
-	idlePerHost      = 64 // Go's default of 2 means a new connection for nearly every delivery
+	idlePerHost      = 256 // as many as a large worker has requests under way at one server; Go's default of 2 means a new connection for nearly every delivery
 	idleTotal        = 1024
 	idleTimeout      = 90 * time.Second
 	defaultUserAgent = "Purser"
