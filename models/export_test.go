@@ -1,5 +1,11 @@
 package models
 
+import (
+	"context"
+
+	"gorm.io/gorm"
+)
+
 // DoctorProblems lists what the doctor can find by queries, so that a test can hold its cases against it.
 func DoctorProblems() (problems []string) {
 	for _, c := range doctorChecks {
@@ -17,4 +23,20 @@ func References() (all []string) {
 		all = append(all, r.table+"."+r.column)
 	}
 	return all
+}
+
+// Tx is a transaction, for the tests of how it talks to the database.
+type Tx = tx
+
+// Write is write.
+func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error { return s.write(ctx, fn) }
+
+// Later is later for a statement.
+func (t *tx) Later(statement string, args ...any) error {
+	return t.later(func(db *gorm.DB) *gorm.DB { return db.Exec(statement, args...) })
+}
+
+// LaterOne is laterOne for a statement.
+func (t *tx) LaterOne(refusal error, statement string, args ...any) error {
+	return t.laterOne(func(db *gorm.DB) *gorm.DB { return db.Exec(statement, args...) }, refusal)
 }
