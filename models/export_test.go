@@ -40,3 +40,12 @@ func (t *tx) Later(statement string, args ...any) error {
 func (t *tx) LaterOne(refusal error, statement string, args ...any) error {
 	return t.laterOne(func(db *gorm.DB) *gorm.DB { return db.Exec(statement, args...) }, refusal)
 }
+
+// Together is together for queries of texts.
+func (t *tx) Together(queries ...string) error {
+	questions := make([]question, len(queries))
+	for i, q := range queries {
+		questions[i] = func(db *gorm.DB) *gorm.DB { return db.Raw(q).Find(new([]string)) }
+	}
+	return together(t.DB, questions...)
+}

@@ -88,7 +88,12 @@ func sendTo(ctx context.Context, conn *sql.Conn, statements []statement) error {
 			q := b.Queue(s.text, s.args...)
 			switch {
 			case s.scan != nil:
-				q.Query(s.scan)
+				q.Query(func(rows pgx.Rows) error {
+					if err := rows.Err(); err != nil { // of the query; there are no rows to be read
+						return err
+					}
+					return s.scan(rows)
+				})
 			case s.done != nil:
 				q.Exec(s.done)
 			}

@@ -40,6 +40,9 @@ func TestTransactionsAreWhole(t *testing.T) {
 		{"a statement that fails takes everything back", func(tx *models.Tx, id string) error {
 			return errors.Join(tx.Later(rename, "one", id), tx.Later(`UPDATE merchants SET email = NULL WHERE id = ?`, id))
 		}, nil, ""},
+		{"so does a question that fails among others", func(tx *models.Tx, id string) error {
+			return errors.Join(tx.Later(rename, "one", id), tx.Together(`SELECT id FROM merchants`, `SELECT id FROM nowhere`, `SELECT id FROM merchants`))
+		}, nil, ""},
 		{"so does an error of ours", func(tx *models.Tx, id string) error {
 			return errors.Join(tx.Later(rename, "one", id), mine)
 		}, mine, ""},
