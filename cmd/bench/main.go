@@ -47,6 +47,7 @@ var sections = []section{
 	{name: "journey", run: measureJourney},
 	{name: "webhooks", run: measureWebhooks},
 	{name: "isolation", run: measureIsolation},
+	{name: "growth", run: measureGrowth, asked: true},
 }
 
 // bench is one run.
