@@ -28,7 +28,7 @@ type vitals struct {
 func lists(email, order string) []string {
 	return []string{
 		"/v1/orders?limit=50", "/v1/orders?limit=50&status=paid", "/v1/orders?limit=50&email=" + email, "/v1/events?limit=50",
-		"/v1/deliveries?limit=50", "/v1/deliveries?limit=50&status=failed", "/v1/orders/" + order, "/v1/orders/" + order + "/timeline",
+		"/v1/deliveries?limit=50", "/v1/deliveries?limit=50&status=failed", "/v1/orders?limit=50&status=paid&fulfillment_status=not_delivered", "/v1/orders/" + order, "/v1/orders/" + order + "/timeline",
 	}
 }
 
@@ -145,7 +145,7 @@ func measureGrowth(ctx context.Context, b *bench) (err error) {
 		return err
 	}
 	began := time.Now()
-	if err := b.fill(ctx, i.databaseURL, rows, b.growth); err != nil {
+	if err := b.fill(ctx, i.databaseURL, rows, 0, b.growth); err != nil {
 		return fmt.Errorf("fill the database: %w", err)
 	}
 	var size string
@@ -166,7 +166,7 @@ func measureGrowth(ctx context.Context, b *bench) (err error) {
 		switch n {
 		case 2:
 			shown = "/v1/orders?limit=50&email=…"
-		case 6, 7:
+		case 7, 8:
 			shown = "/v1/orders/…" + path[len("/v1/orders/"+o.ID):]
 		}
 		// A quarter of a millisecond is the noise of a clock and a network.
@@ -215,7 +215,7 @@ func (j *journey) measureExpiry(ctx context.Context, conn *pgx.Conn, p *process)
 	if err != nil {
 		return err
 	}
-	if err := b.fill(ctx, j.i.databaseURL, rows, n); err != nil {
+	if err := b.fill(ctx, j.i.databaseURL, rows, b.growth, n); err != nil {
 		return err
 	}
 	calm, err := j.checkouts(ctx, rate, lasting)

@@ -86,8 +86,8 @@ func copyOrders(ctx context.Context, conn *pgx.Conn, rows []template, from, to i
 	})
 }
 
-// fill copies an order n times, on as many connections as there are processors for it, and brings the statistics up to date.
-func (b *bench) fill(ctx context.Context, address string, rows []template, n int) (err error) {
+// fill writes n copies of an order, numbered from first, on as many connections as there are processors for it, and brings the statistics up to date.
+func (b *bench) fill(ctx context.Context, address string, rows []template, first, n int) (err error) {
 	const connections, batch = 2, 5000
 	work := make(chan int)
 	failed := make(chan error, connections)
@@ -108,7 +108,7 @@ func (b *bench) fill(ctx context.Context, address string, rows []template, n int
 				}
 				defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
 				for from := range work {
-					if err := copyOrders(ctx, conn, rows, from, min(from+batch, n)-1); err != nil {
+					if err := copyOrders(ctx, conn, rows, first+from, first+min(from+batch, n)-1); err != nil {
 						return err
 					}
 				}
