@@ -95,7 +95,7 @@ func (s *Store) Deliveries(ctx context.Context, sc Scope, f DeliveryFilter, page
 	if err != nil {
 		return nil, "", err
 	}
-	rows, err := s.deliveryRows(ctx, found)
+	rows, err := deliveryRows(s.read(ctx), found)
 	if err != nil {
 		return nil, "", err
 	}
@@ -115,12 +115,11 @@ func joined[S ~string](values []S) string {
 }
 
 // deliveryRows adds the events' types and the times of the next attempts, with one query each.
-func (s *Store) deliveryRows(ctx context.Context, found []Delivery) ([]deliveryRow, error) {
+func deliveryRows(db *gorm.DB, found []Delivery) ([]deliveryRow, error) {
 	events, jobIDs := make([]string, len(found)), make([]string, len(found))
 	for i, d := range found {
 		events[i], jobIDs[i] = d.EventID, d.JobID
 	}
-	db := s.read(ctx)
 	var types []Event
 	if err := db.Select("id", "type").Where("id IN ?", events).Find(&types).Error; err != nil {
 		return nil, err
@@ -148,22 +147,26 @@ func (s *Store) Delivery(ctx context.Context, sc Scope, id string) (*DeliveryDet
 	if !isID(id, "dlv") {
 		return nil, notFound("delivery")
 	}
-	db := s.read(ctx)
-	var d Delivery
-	if err := deliveries(db, sc).Where("id = ?", id).Take(&d).Error; err != nil {
-		return nil, orNotFound(err, "delivery")
-	}
-	rows, err := s.deliveryRows(ctx, []Delivery{d})
-	if err != nil {
-		return nil, err
-	}
-	var attempts []DeliveryAttempt
-	if err := db.Where("delivery_id = ?", id).Order("attempt").Find(&attempts).Error; err != nil {
-		return nil, err
-	}
-	v := &DeliveryDetail{DeliveryView: rows[0].view(), Attempts: make([]DeliveryAttemptView, len(attempts))}
-	for i, a := range attempts {
-		v.Attempts[i] = DeliveryAttemptView{a.Attempt, a.At, a.DurationMs, a.ResponseStatus, a.Error, a.Response}
-	}
-	return v, nil
+	var v *DeliveryDetail
+	// A worker may be writing an attempt and what it leads to.
+	err := s.snapshot(ctx, func(db *gorm.DB) error {
+		var d Delivery
+		if err := deliveries(db, sc).Where("id = ?", id).Take(&d).Error; err != nil {
+			return orNotFound(err, "delivery")
+		}
+		rows, err := deliveryRows(db, []Delivery{d})
+		if err != nil {
+			return err
+		}
+		var attempts []DeliveryAttempt
+		if err := db.Where("delivery_id = ?", id).Order("attempt").Find(&attempts).Error; err != nil {
+			return err
+		}
+		v = &DeliveryDetail{DeliveryView: rows[0].view(), Attempts: make([]DeliveryAttemptView, len(attempts))}
+		for i, a := range attempts {
+			v.Attempts[i] = DeliveryAttemptView{a.Attempt, a.At, a.DurationMs, a.ResponseStatus, a.Error, a.Response}
+		}
+		return nil
+	})
+	return v, err
 }

@@ -144,7 +144,7 @@ func refusedAsForbidden(t *testing.T, c client, path string, n int, what any) {
 	d := tried(t, c, path, n)
 	last := d.Attempts[len(d.Attempts)-1]
 	if d.Status != models.DeliveryFailed || last.Error == nil || *last.Error != webhook.FailForbidden || last.ResponseStatus != nil || last.Response != "" {
-		t.Errorf("%v: the delivery is %s, its last attempt %+v", what, d.Status, last)
+		t.Errorf("%v: the delivery is %s, its attempts %s", what, d.Status, asJSON(d.Attempts))
 	}
 }
 
