@@ -338,6 +338,10 @@ func (m *machine) cancelJob(r *rapid.T) {
 	j := one(r, jobsOf(m.t, m.s, m.shop, ""), "job")
 	refused := j.State == models.JobRunning || j.State == models.JobDone
 	m.refused(m.s.CancelJob(m.t.Context(), j.ID, operator), refused, "cancelling a job that is "+string(j.State))
+	if j.State == models.JobDue && j.Kind == jobs.KindFillPool {
+		// Back-orders wait on, and the doctor would rightly say that nobody fills them any more: this operator takes its advice at once.
+		m.must(m.s.RetryJob(m.t.Context(), j.ID, operator))
+	}
 }
 
 func (m *machine) retryItem(r *rapid.T) {
