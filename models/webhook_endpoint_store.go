@@ -245,8 +245,8 @@ func (s *Store) DeleteWebhookEndpoint(ctx context.Context, sc Scope, id string) 
 const cancelBatch = 1000
 
 // cancelDeliveries cancels an endpoint's pending deliveries with their jobs, through the unfinished jobs, which are few, rather than
-// through all that was ever delivered. Rows that somebody else holds are skipped: waiting for them could end in a deadlock, because
-// workers lock the delivery first and the relay the job.
+// through all that was ever delivered. Rows that somebody else holds are skipped: everybody else locks the
+// job before its delivery, and here they come in any order, so that waiting for them could end in a deadlock.
 func (t *tx) cancelDeliveries(w *WebhookEndpoint) error {
 	for {
 		var found []struct{ DeliveryID, JobID string }
