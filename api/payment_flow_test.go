@@ -72,10 +72,14 @@ func (g *cashier) ParseCallback(header http.Header, body []byte) (payment.Callba
 		return payment.Callback{}, payment.ErrIgnored
 	}
 	var cb payment.Callback
-	if err := json.Unmarshal(body, &cb); err != nil || cb.ID == "" || cb.Subject == "" {
-		return payment.Callback{}, payment.ErrCallback // as all gateways do: what they signed is an event about something
+	if err := json.Unmarshal(body, &cb); err != nil || cb.ID == "" {
+		return payment.Callback{}, payment.ErrCallback
 	}
-	return cb, nil
+	switch cb.Subject { // no gateway signs an event about anything else
+	case payment.SubjectCharge, payment.SubjectRefund, payment.SubjectRefundTotal:
+		return cb, nil
+	}
+	return payment.Callback{}, payment.ErrCallback
 }
 
 const (

@@ -179,10 +179,16 @@ func TestAResultThatCannotBeWrittenIsMadeAgain(t *testing.T) {
 			}
 			return nil
 		})
+		storetest.Product(b, b.store, b.shop.Test, "app", models.MethodTemplate)
+		// The other email first, or its result may meet the fault as well.
+		confirm := b.work(func(c *handlers.Config) { c.Queues = map[jobs.Queue]int{jobs.Email: 1} })
+		o := storetest.PaidOrder(b, b.store, b.shop.Test, "app", 1)
+		b.eventually("the payment is confirmed", func() bool { return b.outcomes.count(jobs.KindSendEmail, handlers.OutcomeKept) == 1 })
+		confirm()
 		shutdown := b.work(func(c *handlers.Config) { c.Store = far })
-		o, j := b.licensedOrder()
 		<-sent
 		shutdown() // it would go on trying for half a minute
+		j := b.emailJob(o.ID, models.EmailLicense)
 		if n := b.outcomes.count(jobs.KindSendEmail, handlers.OutcomeUnwritten); n != 1 {
 			b.Errorf("%d results were not written, want one", n)
 		}
