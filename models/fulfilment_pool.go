@@ -141,13 +141,25 @@ func (t *tx) takeFromPool(o *Order, i *Item, p *Product, actor string, skip bool
 	return true, t.warnOfLowPool(o, i, p, len(keys))
 }
 
-// backOrder lets an item wait for an upload. The merchant is told by the first of a queue.
-func (t *tx) backOrder(o *Order, i *Item, p *Product, told bool) error {
-	if err := t.Model(&Item{}).Where("id = ?", i.ID).Updates(map[string]any{"waiting_for": waitingForPool, "waiting_since": t.now}).Error; err != nil {
+// backOrder lets an item wait for an upload, behind all that wait already. The merchant is told by the first of a queue. The product is
+// locked.
+func (t *tx) backOrder(o *Order, i *Item, p *Product, queue bool) error {
+	since := t.s.now() // the transaction's time may be from before those who came to the lock first
+	if queue {
+		var last []time.Time
+		if err := t.Model(&Item{}).Where("product_id = ? AND test = ? AND waiting_for = ?", i.ProductID, i.Test, waitingForPool).
+			Order("waiting_since DESC").Limit(1).Pluck("waiting_since", &last).Error; err != nil {
+			return err
+		}
+		if len(last) > 0 && !since.After(last[0]) { // by the clock of another machine, or in the same microsecond
+			since = last[0].Add(time.Microsecond)
+		}
+	}
+	if err := t.Model(&Item{}).Where("id = ?", i.ID).Updates(map[string]any{"waiting_for": waitingForPool, "waiting_since": since}).Error; err != nil {
 		return err
 	}
 	t.note(o, "item.waiting", actorWorker, "There are not enough keys in the pool; the item waits for an upload.", map[string]any{"item": i.ID})
-	if told {
+	if queue {
 		return nil
 	}
 	fact := i.ID + ":pool_empty"

@@ -130,9 +130,9 @@ func (s *Store) write(ctx context.Context, fn func(*tx) error) error {
 		}
 		return t.flush()
 	}
-	t := &tx{s: s, now: s.now()}
+	t := &tx{s: s}
 	err := s.db.WithContext(ctx).Transaction(func(db *gorm.DB) error {
-		t.DB = db
+		t.DB, t.now = db, s.now() // not before: on SQLite a transaction waits for those before it to end
 		if err := fn(t); err != nil {
 			return err
 		}
