@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -40,12 +41,36 @@ func TestNobodyOutsideCanTell(t *testing.T) {
 			t.Fatalf("%s is not set: run the tests by `make test`", name)
 		}
 	}
+	here, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	// As `make chaos` names it: from where it is called.
+	program, err := filepath.Rel(here, purser)
+	if err != nil {
+		t.Fatal(err)
+	}
 	var out, log bytes.Buffer
 	code := run(t.Context(), []string{
-		"-purser", purser, "-postgres", programs["POSTGRES_BIN"], "-redis", programs["REDIS_SERVER_BIN"], "-orders", "90", "-short", "-seed", "1",
+		"-purser", program, "-postgres", programs["POSTGRES_BIN"], "-redis", programs["REDIS_SERVER_BIN"], "-orders", "90", "-short", "-seed", "1",
 	}, &out, &log)
 	if code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
 	t.Logf("%s%s", out.String(), log.String())
+}
+
+func TestWhatCannotBeHeld(t *testing.T) {
+	t.Parallel()
+	for what, args := range map[string][]string{
+		"a program that is not there": {"-purser", filepath.Join(t.TempDir(), "purser")},
+		"no such fault":               {"-purser", purser, "-redis", purser, "-only", "the sky falls"},
+		"no customers":                {"-orders", "0"},
+		"a word too many":             {"now"},
+	} {
+		var out, log bytes.Buffer
+		if code := run(t.Context(), args, &out, &log); code != exitFailed || out.Len() > 0 || !strings.HasPrefix(log.String(), "chaos: ") {
+			t.Errorf("%s: exit code %d, prints %q, %q", what, code, &out, &log)
+		}
+	}
 }

@@ -10,7 +10,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"regexp"
 	"syscall"
 )
@@ -50,6 +52,10 @@ func run(ctx context.Context, args []string, out, log io.Writer) int {
 		}
 		return exitFailed
 	}
+	if err := o.locate(); err != nil {
+		fmt.Fprintln(log, "chaos:", err)
+		return exitFailed
+	}
 	broken, err := hold(ctx, o, out, *keep)
 	switch {
 	case err != nil:
@@ -59,6 +65,25 @@ func run(ctx context.Context, args []string, out, log io.Writer) int {
 		return exitBroken
 	}
 	return exitOK
+}
+
+// locate makes the addresses of the programs whole: each is started in a folder of its own.
+func (o *options) locate() error {
+	for _, program := range []*string{&o.purser, &o.redis} {
+		found, err := exec.LookPath(*program)
+		if err != nil {
+			return err
+		}
+		if *program, err = filepath.Abs(found); err != nil {
+			return err
+		}
+	}
+	if o.postgres == "" {
+		return nil // its programs are on the path
+	}
+	var err error
+	o.postgres, err = filepath.Abs(o.postgres)
+	return err
 }
 
 // hold holds a trial, prints its table, and reports whether anything happened that must not.
