@@ -16,6 +16,9 @@ func TestMain(m *testing.M) { os.Exit(testMain(m)) }
 var purser string
 
 func testMain(m *testing.M) int {
+	if says, ok := os.LookupEnv(doctorSays); ok {
+		return standIn(says)
+	}
 	dir, err := os.MkdirTemp("", "purser-chaos-test-")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

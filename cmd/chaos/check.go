@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -113,23 +112,22 @@ func (t *trial) checkOrders(ctx context.Context, out *outcome) error {
 	var mu sync.Mutex
 	owner := map[string]string{}
 	work := make(chan *purchase)
-	errs := make(chan error, 8)
 	var all sync.WaitGroup
-	for range cap(errs) {
+	for range 8 {
 		all.Go(func() {
-			var first error
 			for p := range work {
-				if first != nil || p.order == "" {
+				if p.order == "" || ctx.Err() != nil {
 					continue
 				}
 				var o order
-				if first = t.client.ask(ctx, http.MethodGet, "/v1/orders/"+p.order, "", nil, &o, http.StatusOK); first == nil {
-					mu.Lock()
-					t.checkOrder(p, &o, owner)
-					mu.Unlock()
+				if err := t.client.ask(ctx, http.MethodGet, "/v1/orders/"+p.order, "", nil, &o, http.StatusOK); err != nil {
+					t.wrong(lost, "%s: %v", p.name, err)
+					continue
 				}
+				mu.Lock()
+				t.checkOrder(p, &o, owner)
+				mu.Unlock()
 			}
-			errs <- first
 		})
 	}
 	for _, p := range t.ledger.all {
@@ -143,13 +141,8 @@ func (t *trial) checkOrders(ctx context.Context, out *outcome) error {
 	}
 	close(work)
 	all.Wait()
-	close(errs)
 	out.keys = len(owner)
-	var joined []error
-	for err := range errs {
-		joined = append(joined, err)
-	}
-	return errors.Join(joined...)
+	return ctx.Err()
 }
 
 func (t *trial) checkOrder(p *purchase, o *order, owner map[string]string) {

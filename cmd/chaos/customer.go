@@ -10,26 +10,28 @@ import (
 
 // order is what a customer reads of an order.
 type order struct {
-	ID                string  `json:"id"`
-	ExternalID        string  `json:"external_id"`
-	Status            string  `json:"status"`
-	FulfillmentStatus string  `json:"fulfillment_status"`
-	PaidAt            *string `json:"paid_at"`
-	DeliveredAt       *string `json:"delivered_at"`
-	Items             []struct {
-		ID                string  `json:"id"`
-		SKU               string  `json:"sku"`
-		Quantity          int     `json:"quantity"`
-		FulfillmentStatus string  `json:"fulfillment_status"`
-		Failure           *string `json:"failure"`
-		Licenses          []struct {
-			ID          string  `json:"id"`
-			Key         string  `json:"key"`
-			Status      string  `json:"status"`
-			DeliveredAt *string `json:"delivered_at"`
-		} `json:"licenses"`
-	} `json:"items"`
-	Payments []payment `json:"payments"`
+	ID                string    `json:"id"`
+	ExternalID        string    `json:"external_id"`
+	Status            string    `json:"status"`
+	FulfillmentStatus string    `json:"fulfillment_status"`
+	PaidAt            *string   `json:"paid_at"`
+	DeliveredAt       *string   `json:"delivered_at"`
+	Items             []item    `json:"items"`
+	Payments          []payment `json:"payments"`
+}
+
+type item struct {
+	ID       string    `json:"id"`
+	SKU      string    `json:"sku"`
+	Quantity int       `json:"quantity"`
+	Licenses []license `json:"licenses"`
+}
+
+type license struct {
+	ID          string  `json:"id"`
+	Key         string  `json:"key"`
+	Status      string  `json:"status"`
+	DeliveredAt *string `json:"delivered_at"`
 }
 
 type payment struct {

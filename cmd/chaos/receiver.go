@@ -87,7 +87,8 @@ func (r *receiver) become(t temper) error {
 	r.changed = make(chan struct{})
 	switch {
 	case t == refuses && was != refuses:
-		return r.server.Close()
+		_ = r.listener.Close() // which the server may not have taken over yet
+		_ = r.server.Close()
 	case t != refuses && was == refuses:
 		listener, err := net.Listen("tcp", r.address)
 		if err != nil {

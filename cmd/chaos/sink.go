@@ -232,6 +232,9 @@ func readMail(raw io.Reader) (m mail, err error) {
 	for parts := multipart.NewReader(message.Body, params["boundary"]); ; {
 		part, err := parts.NextRawPart()
 		if errors.Is(err, io.EOF) {
+			if m.text == "" {
+				return m, errors.New("it has no plain text")
+			}
 			return m, nil
 		}
 		if err != nil {
