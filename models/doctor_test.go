@@ -266,6 +266,52 @@ func TestEveryCheckIsBroken(t *testing.T) {
 	}
 }
 
+// TestDoctorMeasuresAlarms breaks the bound of alarms alone, just so, and mends it by the command that the doctor names.
+func TestDoctorMeasuresAlarms(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		storetest.PaidOrder(t, s, shop.Test, "editor", 1)
+		now := time.Now().UTC()
+		set := func(id string, run, alarm time.Duration) {
+			storetest.Exec(t, s, `UPDATE jobs SET run_at = $1, alarm_at = $2 WHERE id = $3`, now.Add(run), now.Add(alarm), id)
+		}
+		mail := storetest.Jobs(t, s, jobs.KindSendEmail)[0]
+		fulfil := storetest.Jobs(t, s, jobs.KindFulfil)[0]
+		done := jobRow(t, s, "done", now, now, `{}`)
+		set(done, -time.Hour, 24*time.Hour)
+		set(mail.ID, -time.Hour, 9*time.Minute)
+		running := take(t, s, fulfil)
+		set(fulfil.ID, -time.Hour, 9*time.Minute)
+		healthy(t, s)
+		wantCode(t, s.RetryJob(t.Context(), fulfil.ID, "cli"), models.CodeConflict) // its worker has it
+
+		set(mail.ID, -time.Hour, 11*time.Minute)
+		set(fulfil.ID, -time.Hour, 11*time.Minute)
+		want := []string{mail.ID, fulfil.ID}
+		r := ok(s.Doctor(t.Context()))(t)
+		if len(r.Findings) != 1 {
+			t.Fatalf("doctor: %s", toJSON(t, r))
+		}
+		f := r.Findings[0]
+		slices.Sort(f.IDs)
+		slices.Sort(want)
+		if f.Invariant != 5 || !strings.Contains(f.Problem, "too far in the future") || !slices.Equal(f.IDs, want) || !strings.HasPrefix(f.Mend, "purser jobs retry JOB_ID") {
+			t.Errorf("finding %s, want %v", toJSON(t, f), want)
+		}
+		for _, id := range f.IDs {
+			if err := s.RetryJob(t.Context(), id, "cli"); err != nil {
+				t.Error(err)
+			}
+		}
+		healthy(t, s)
+		// The worker that the job was taken from writes nothing any more.
+		wantCode(t, s.Keep(t.Context(), running), models.CodeFenced)
+		performAll(t, s)
+		healthy(t, s)
+	})
+}
+
 func TestDoctorBoundsItsReport(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		old := time.Now().UTC().Add(-time.Hour)

@@ -33,7 +33,8 @@ func ignoreGone(err error) error {
 }
 
 // RetryJob is an operator's retry: a dead or cancelled job gets a new life with as many attempts as its kind has, a waiting one
-// becomes due now. A running or done one is refused.
+// becomes due now. A done one is refused, and a running one unless its lease has an end that no worker was ever given: nothing else would
+// bring that back.
 func (s *Store) RetryJob(ctx context.Context, id, actor string) error {
 	return s.write(ctx, func(t *tx) error { return t.reviveJob(id, actor) })
 }
@@ -66,7 +67,14 @@ func (t *tx) reviveJob(id, actor string) error {
 	}
 	switch j.State {
 	case JobRunning:
-		return conflict("The job is running.")
+		// If its worker lives after all, it has lost the job: what it writes is fenced off.
+		far, err := t.farAlarm(id)
+		if err != nil {
+			return err
+		}
+		if !far {
+			return conflict("The job is running.")
+		}
 	case JobDone:
 		if j.Kind != jobs.KindDeliver {
 			return conflict("The job is done.")
@@ -88,6 +96,11 @@ func (t *tx) reviveJob(id, actor string) error {
 	}
 	t.handovers = append(t.handovers, j.handover())
 	return nil
+}
+
+// farAlarm reports whether a job has an alarm beyond the bound of alarms.
+func (t *tx) farAlarm(id string) (far bool, err error) {
+	return far, t.Raw(`SELECT alarm_at > ? FROM jobs WHERE id = ?`, t.s.dialect.after(t.s, farAlarm), id).Scan(&far).Error
 }
 
 // reopen takes back what a job's end meant for the business.
