@@ -326,18 +326,24 @@ func TestALateAnswerIsFound(t *testing.T) {
 	t.Parallel()
 	of := func(group string) *scene { return &scene{[]fault{{kind: kind{group: group}}}} }
 	for _, c := range []struct {
-		what  string
-		scene *scene
-		took  time.Duration
-		late  bool
+		what   string
+		scene  *scene
+		took   time.Duration
+		charge bool
+		late   bool
 	}{
-		{"in time", of(redisGroup), 14 * time.Second, false},
-		{"late", of(redisGroup), 16 * time.Second, true},
-		{"of a stopped process", of(processes), 16 * time.Second, false},
+		{"in time", of(redisGroup), 14 * time.Second, false, false},
+		{"late", of(redisGroup), 16 * time.Second, false, true},
+		{"a payment in time", of(database), 34 * time.Second, true, false},
+		{"a late payment", of(database), 36 * time.Second, true, true},
+		{"of a stopped process", of(processes), 36 * time.Second, true, false},
 	} {
 		w := newWorld(t)
 		begun := time.Now()
-		for _, a := range []answer{{begun, c.took, 503, true}, {begun, time.Second, 200, false}, {begun.Add(-time.Second), time.Minute, 503, true}} {
+		for _, a := range []answer{
+			{at: begun, took: c.took, status: 503, after: true, charge: c.charge}, {at: begun, took: time.Second, status: 200},
+			{at: begun.Add(-time.Second), took: time.Minute, status: 503, after: true},
+		} {
 			w.client.note(a, "")
 		}
 		var out played

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// answerTimeout is how long a customer's client waits for an answer.
-	answerTimeout = 20 * time.Second
+	// answerTimeout is how long a customer's client waits for an answer: longer than any may take.
+	answerTimeout = 40 * time.Second
 	// patience is how long a customer goes on trying.
 	patience = 4 * time.Minute
 )
@@ -28,6 +28,7 @@ type answer struct {
 	took   time.Duration
 	status int  // 0 without one
 	after  bool // it has Retry-After
+	charge bool // it is to a request that asks a gateway
 }
 
 // client is a storefront's server, as it should be: it repeats what was not answered, with the same idempotency key, at another door.
@@ -88,15 +89,16 @@ func (c *client) once(ctx context.Context, method, path, kind, idempotency strin
 	if idempotency != "" {
 		q.Header.Set("Idempotency-Key", idempotency)
 	}
-	at := time.Now()
+	a := answer{at: time.Now(), charge: strings.HasSuffix(path, "/payments")}
 	got, err := c.http.Do(q)
 	var raw []byte
 	if err == nil {
 		raw, err = io.ReadAll(got.Body)
 		_ = got.Body.Close()
 	}
+	a.took = time.Since(a.at)
 	if err != nil {
-		c.note(answer{at: at, took: time.Since(at)}, "")
+		c.note(a, "")
 		return nil, err
 	}
 	r := &reply{status: got.StatusCode, body: raw}
@@ -111,7 +113,8 @@ func (c *client) once(ctx context.Context, method, path, kind, idempotency strin
 	case r.status == http.StatusServiceUnavailable && after == "":
 		bad = fmt.Sprintf("%s %s: 503 without Retry-After: %.300s", method, path, raw)
 	}
-	c.note(answer{at, time.Since(at), r.status, after != ""}, bad)
+	a.status, a.after = r.status, after != ""
+	c.note(a, bad)
 	return r, nil
 }
 

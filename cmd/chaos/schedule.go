@@ -35,6 +35,12 @@ func (s *scene) any(groups ...string) bool {
 	return slices.ContainsFunc(s.faults, func(f fault) bool { return slices.Contains(groups, f.group) })
 }
 
+// measured reports whether the speed of orders is measured: where Redis is broken, and nothing is that no order can be taken without. The
+// faults last until the measuring is done.
+func (s *scene) measured() bool {
+	return s.any(redisGroup, redisLine) && !s.any(processes, database, dataLine)
+}
+
 // lasts is how long it is until the last fault is over.
 func (s *scene) lasts() (d time.Duration) {
 	for _, f := range s.faults {

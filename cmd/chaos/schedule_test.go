@@ -36,3 +36,29 @@ func TestASeedDecidesFaultsAndCustomers(t *testing.T) {
 		}
 	}
 }
+
+// TestOnlyWhatCanBeMeasuredIsMeasured: who measures the speed of orders while none can be taken holds the fault up until the customers
+// despair.
+func TestOnlyWhatCanBeMeasuredIsMeasured(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		groups []string
+		want   bool
+	}{
+		{[]string{redisGroup}, true},
+		{[]string{redisLine}, true},
+		{[]string{redisLine, mailServer, merchant}, true},
+		{[]string{mailServer}, false},
+		{[]string{redisGroup, dataLine}, false},
+		{[]string{redisLine, database}, false},
+		{[]string{processes, merchant, redisGroup}, false},
+	} {
+		s := scene{}
+		for _, group := range c.groups {
+			s.faults = append(s.faults, fault{kind: kind{group: group}})
+		}
+		if got := s.measured(); got != c.want {
+			t.Errorf("a scene of %q is measured: %v", c.groups, got)
+		}
+	}
+}
