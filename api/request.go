@@ -77,7 +77,7 @@ func (s *Server) admit(c *fiber.Ctx) (err error) {
 	s.metrics.inFlight.Inc()
 	defer func() {
 		if v := recover(); v != nil {
-			err = fmt.Errorf("panic: %v\n%s", v, stack())
+			err = fmt.Errorf("panic: %s\n%s", panicText(v), stack())
 		}
 		if err != nil {
 			err = s.answerError(c, err)
