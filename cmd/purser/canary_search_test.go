@@ -54,12 +54,24 @@ func (a *aviary) operators() (screens, commands map[string]string) {
 		func() string { return "an email is refused for good" })
 
 	screens, commands = map[string]string{}, map[string]string{}
+	a.personal[birdStaff] = "the email of a merchant's staff"
+	exit, said, log := a.site.tool(a, birdRoost+"\n", "staff", "create", "--merchant", a.shop.created.Merchant.ID, "--email", birdStaff, "--role", models.RoleSupport)
+	if exit != exitOK {
+		a.Fatalf("exit code %d: %s", exit, log)
+	}
+	commands["purser staff create"] = strings.Replace(said, birdStaff, "", 1) + log // whom it has created it says
 	browser := a.site.operatorAs(a, a.shop.base, birdOperator, birdPassword, func(cookies []*http.Cookie) {
 		for _, c := range cookies {
 			a.secret("the cookie "+c.Name, c.Value)
 		}
 	})
 	a.personal[birdOperator] = "the operator's email"
+	// Who comes to the wrong door, and who mistypes the password, leave no more behind than who comes in.
+	for email, password := range map[string]string{birdStaff: birdRoost, birdOperator: birdMistyped} {
+		if code, page := signIn(a, a.shop.base, email, password, func([]*http.Cookie) {})("/asynqmon/api/queues"); code == http.StatusOK {
+			a.Fatalf("%s is let in: %s", email, page)
+		}
+	}
 	code, queues := browser("/asynqmon/api/queues")
 	if code != http.StatusOK {
 		a.Fatalf("the queues: %d %s", code, queues)
@@ -108,8 +120,8 @@ func (a *aviary) operators() (screens, commands map[string]string) {
 			a.Errorf("the arguments of a job are %s", args)
 		}
 	}
-	_, out, log := a.site.tool(a, "", "doctor")
-	commands["purser doctor"] = out + log
+	_, said, log = a.site.tool(a, "", "doctor")
+	commands["purser doctor"] = said + log
 	commands["purser settings"] = a.site.does(a, "settings")
 	commands["purser key list"] = a.site.does(a, "key", "list", "--merchant", a.shop.created.Merchant.ID)
 	commands["what Redis holds"] = a.redis.Dump(a)

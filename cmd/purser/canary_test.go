@@ -48,6 +48,9 @@ var bird = map[string]any{
 
 const (
 	birdPassword = "canary operator password"
+	birdMistyped = "canary mistyped password"
+	birdStaff    = "canary.staff@staff.example"
+	birdRoost    = "canary staff password"
 	birdSMTP     = "canary-smtp-password"
 	birdStripe   = "sk_test_51CanaryCanaryCanary7790"
 	birdSigning  = "whsec_CanaryCanaryCanary7791"
@@ -112,6 +115,8 @@ func openAviary(t *testing.T, embedded bool) *aviary {
 	}
 	a.secret("the master key", a.site.setting("PURSER_SECRET_KEY"))
 	a.secret("the operator's password", birdPassword)
+	a.secret("what the operator mistyped", birdMistyped)
+	a.secret("the password of a merchant's staff", birdRoost)
 	a.secret("the gateway's key", birdStripe)
 	a.secret("the gateway's signing secret", birdSigning)
 	a.secret("the mail server's password", birdSMTP)

@@ -153,12 +153,19 @@ func (s *site) operator(t testing.TB, base string) func(path string) (int, strin
 	return s.operatorAs(t, base, "ops@operators.example", "a password of my own", func([]*http.Cookie) {})
 }
 
-// operatorAs is operator with these credentials. The cookies that the browser has then are shown to watch.
+// operatorAs is operator with these credentials, see signIn.
 func (s *site) operatorAs(t testing.TB, base, email, password string, watch func([]*http.Cookie)) func(path string) (int, string) {
 	t.Helper()
 	if code, _, stderr := s.tool(t, password+"\n", "operator", "create", "--email", email, "--role", models.RoleAdmin); code != exitOK {
 		t.Fatalf("exit code %d: %s", code, stderr)
 	}
+	return signIn(t, base, email, password, watch)
+}
+
+// signIn sends these credentials to the operators' door, be they right or wrong, and returns what reads a page afterwards. The cookies that
+// the browser has then are shown to watch.
+func signIn(t testing.TB, base, email, password string, watch func([]*http.Cookie)) func(path string) (int, string) {
+	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
