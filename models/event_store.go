@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
+
+	"gorm.io/gorm"
 )
 
 // maxEventData bounds the data of a merchant's own event, in bytes.
@@ -90,26 +94,41 @@ func (s *Store) Event(ctx context.Context, sc Scope, id string) (*EventView, err
 	return e.view(), nil
 }
 
+// everyOrders are the types of which there is an event for nearly every order: one of them is found among the latest.
+var everyOrders = []string{EventOrderCreated, EventPaymentSucceeded, EventProductDelivered, EventOrderDelivered}
+
 // EventFilter narrows a listing of events; empty fields match everything.
 type EventFilter struct {
 	Type  string
 	Order string
 }
 
-// Events lists a merchant's events in one mode, newest first.
-func (s *Store) Events(ctx context.Context, sc Scope, f EventFilter, page Page) ([]*EventView, string, error) {
-	q := s.read(ctx).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test)
+// narrow adds the filter to a query of events.
+func (f *EventFilter) narrow(q *gorm.DB) (*gorm.DB, error) {
 	if f.Type != "" {
 		if len(f.Type) > maxEventType || !eventType.MatchString(f.Type) {
-			return nil, "", Invalid("type", "is not an event type")
+			return nil, Invalid("type", "is not an event type")
 		}
 		q = q.Where("type = ?", f.Type)
+		if !slices.Contains(everyOrders, f.Type) {
+			// In so many words, so that every plan may use the index of these few.
+			q = q.Where("type <> '" + strings.Join(everyOrders, "' AND type <> '") + "'")
+		}
 	}
 	if f.Order != "" {
 		if !isID(f.Order, "ord") {
-			return nil, "", Invalid("order", "is not the id of an order")
+			return nil, Invalid("order", "is not the id of an order")
 		}
 		q = q.Where("order_id = ?", f.Order)
+	}
+	return q, nil
+}
+
+// Events lists a merchant's events in one mode, newest first.
+func (s *Store) Events(ctx context.Context, sc Scope, f EventFilter, page Page) ([]*EventView, string, error) {
+	q, err := f.narrow(s.read(ctx).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test))
+	if err != nil {
+		return nil, "", err
 	}
 	rows, next, err := paginate(q, page, func(e *Event) string { return e.ID })
 	if err != nil {

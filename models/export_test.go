@@ -49,3 +49,23 @@ func (t *tx) Together(queries ...string) error {
 	}
 	return together(t.DB, questions...)
 }
+
+// OrdersQuery is the statement that reads a page of Orders, with its parameters.
+func (s *Store) OrdersQuery(ctx context.Context, sc Scope, f OrderFilter) (string, []any) {
+	return pageQuery[Order](f.narrow(s.read(ctx).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test)))
+}
+
+// EventsQuery is the statement that reads a page of Events, with its parameters.
+func (s *Store) EventsQuery(ctx context.Context, sc Scope, f EventFilter) (string, []any) {
+	q, err := f.narrow(s.read(ctx).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test))
+	if err != nil {
+		panic(err)
+	}
+	return pageQuery[Event](q)
+}
+
+func pageQuery[T any](q *gorm.DB) (string, []any) {
+	var rows []T
+	made := q.Session(&gorm.Session{DryRun: true}).Order("id DESC").Limit(defaultPage + 1).Find(&rows).Statement
+	return made.SQL.String(), made.Vars
+}

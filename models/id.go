@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/base32"
 	"encoding/base64"
+	"encoding/binary"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -14,6 +16,13 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghjkmnpqrstvwxyz").WithPadd
 // newID makes a prefixed id that sorts by the time of its making: a UUIDv7 (RFC 9562) in lower-case Crockford base 32.
 func newID(prefix string) string {
 	u := uuid.Must(uuid.NewV7())
+	return prefix + "_" + idEncoding.EncodeToString(u[:])
+}
+
+// firstID is the smallest id that newID can make at a time, or later.
+func firstID(prefix string, at time.Time) string {
+	var u [16]byte
+	binary.BigEndian.PutUint64(u[:8], uint64(min(max(at.UnixMilli(), 0), 1<<48-1))<<16)
 	return prefix + "_" + idEncoding.EncodeToString(u[:])
 }
 

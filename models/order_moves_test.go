@@ -331,6 +331,12 @@ func TestOrders(t *testing.T) {
 			wantCode(t, err, models.CodeInvalid)
 			wantFields(t, err, field)
 		}
+		ok(s.UpdateProduct(t.Context(), shop.Test, "editor", models.ProductPatch{SKU: models.Some("studio")}))(t)
+		for sku, want := range map[string]int{"studio": 2, "editor": 0} {
+			if list, _, err := s.Orders(t.Context(), shop.Test, models.OrderFilter{Product: sku}, models.Page{}); err != nil || len(list) != want {
+				t.Errorf("once the product is called studio, %s has %d orders (%v), want %d", sku, len(list), err, want)
+			}
+		}
 	})
 }
 

@@ -1,0 +1,102 @@
+package models_test
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/purser-dev/purser/models"
+	"github.com/purser-dev/purser/models/storetest"
+)
+
+// Among thousands of orders and events that are as most are, a listing reads only those that it looks for, even by a plan that PostgreSQL has
+// made without looking at the parameters.
+func TestListingsSkipWhatTheyDoNotLookFor(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "postgres")
+	shop := storetest.Merchant(t, s)
+	storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+	o := storetest.Order(t, s, shop.Test, "editor", 1)
+	storetest.Exec(t, s, `INSERT INTO orders
+		SELECT r.* FROM orders o, generate_series(1, 5000) AS n, LATERAL jsonb_populate_record(o, jsonb_build_object(
+			'id', left(o.id, 20) || lpad(n::text, 10, '0'), 'number', 'C' || n, 'token', 'copy ' || n,
+			'status', 'paid', 'paid_at', o.created_at, 'fulfillment_status', 'delivered', 'delivered_at', o.created_at)) AS r`)
+	storetest.Exec(t, s, `INSERT INTO events
+		SELECT r.* FROM events e, generate_series(1, 5000) AS n, LATERAL jsonb_populate_record(e, jsonb_build_object(
+			'id', left(e.id, 20) || lpad(n::text, 10, '0'), 'fact', 'copy ' || n,
+			'order_id', left(e.order_id, 20) || lpad(n::text, 10, '0'))) AS r`)
+	storetest.Exec(t, s, `ANALYZE orders, events`)
+	orders := func(f models.OrderFilter) string {
+		query, values := s.OrdersQuery(t.Context(), shop.Test, f)
+		return explain(t, s, query, values)
+	}
+	events := func(f models.EventFilter) string {
+		query, values := s.EventsQuery(t.Context(), shop.Test, f)
+		return explain(t, s, query, values)
+	}
+	for _, c := range []struct{ name, plan, want string }{
+		{"terminated orders", orders(models.OrderFilter{Status: "terminated"}), "orders_terminated"},
+		{"unpaid orders", orders(models.OrderFilter{Status: "not_paid"}), "orders_expiry|orders_reminders"},
+		{"orders that are delivered in part", orders(models.OrderFilter{FulfillmentStatus: "partially_delivered"}), "orders_partly_delivered"},
+		{"paid orders that are not delivered", orders(models.OrderFilter{Status: "paid", FulfillmentStatus: "not_delivered"}), "orders_undelivered"},
+		{"orders by the merchant's own id", orders(models.OrderFilter{ExternalID: "cart-1"}), "orders_external"},
+		{"orders up to a time", orders(models.OrderFilter{CreatedTo: o.CreatedAt.Add(-24 * time.Hour)}), "id < "},
+		{"orders from a time on", orders(models.OrderFilter{CreatedFrom: o.CreatedAt.Add(24 * time.Hour)}), "id >= "},
+		{"events of an uncommon type", events(models.EventFilter{Type: "refund.completed"}), "events_uncommon"},
+		{"events of an order", events(models.EventFilter{Order: o.ID}), "events_order"},
+	} {
+		if !regexp.MustCompile(c.want).MatchString(c.plan) {
+			t.Errorf("%s are not found by %s:\n%s", c.name, c.want, c.plan)
+		}
+	}
+}
+
+// explain returns the plan that serves every value of the parameters, without what it only filters by.
+func explain(t *testing.T, s *models.Store, query string, values []any) string {
+	t.Helper()
+	conn, err := s.SQL().Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	literals := make([]string, len(values))
+	for i, v := range values {
+		switch v := v.(type) {
+		case string:
+			literals[i] = "'" + v + "'"
+		case time.Time:
+			literals[i] = "'" + v.Format(time.RFC3339Nano) + "'"
+		default:
+			literals[i] = fmt.Sprint(v)
+		}
+	}
+	for _, statement := range []string{"SET plan_cache_mode = force_generic_plan", "PREPARE listing AS " + query} {
+		if _, err := conn.ExecContext(t.Context(), statement); err != nil {
+			t.Fatalf("%s: %v", statement, err)
+		}
+	}
+	rows, err := conn.QueryContext(t.Context(), "EXPLAIN EXECUTE listing ("+strings.Join(literals, ", ")+")")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var plan strings.Builder
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(line, "Filter: ") {
+			plan.WriteString(line + "\n")
+		}
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.ExecContext(t.Context(), "DEALLOCATE listing"); err != nil {
+		t.Fatal(err)
+	}
+	return plan.String()
+}
