@@ -69,6 +69,7 @@ func TestWhatCannotBeHeld(t *testing.T) {
 		"a program that is not there": {"-purser", filepath.Join(t.TempDir(), "purser")},
 		"no such fault":               {"-purser", purser, "-redis", purser, "-only", "the sky falls"},
 		"no customers":                {"-orders", "0"},
+		"nothing to measure by":       {"-measure", "3"},
 		"a word too many":             {"now"},
 	} {
 		var out, log bytes.Buffer

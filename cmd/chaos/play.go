@@ -21,9 +21,8 @@ const (
 	lateAnswer = 15 * time.Second
 	lateCharge = 35 * time.Second
 
-	around  = 1500 * time.Millisecond // with customers, before a fault and after it
-	crowd   = 4                       // customers at a time that measure the speed of orders
-	measure = 100                     // orders for one measurement
+	around = 1500 * time.Millisecond // with customers, before a fault and after it
+	crowd  = 4                       // customers at a time that measure the speed of orders
 )
 
 // played is what came of a scene.
@@ -155,7 +154,7 @@ func (t *trial) speed(ctx context.Context) float64 {
 	var all sync.WaitGroup
 	for range crowd {
 		all.Go(func() {
-			for range measure / crowd {
+			for range t.measure / crowd {
 				p := t.ledger.begin(plan{name: t.extra("speed"), lines: []orderLine{{"template-item", 1}}})
 				o, err := t.order(ctx, &p.plan)
 				if err != nil {
@@ -169,7 +168,7 @@ func (t *trial) speed(ctx context.Context) float64 {
 		})
 	}
 	all.Wait()
-	return measure / time.Since(begun).Seconds()
+	return float64(t.measure/crowd*crowd) / time.Since(begun).Seconds()
 }
 
 // extra is the name of a customer beyond the plans.

@@ -25,6 +25,7 @@ type options struct {
 	redis    string // the program
 	orders   int
 	faults   int // how many scenes; 0 is every kind of fault once
+	measure  int // orders for one measurement of their speed
 	seed     uint64
 	only     *regexp.Regexp // the kinds of faults, by their names; nil is all
 	short    bool
