@@ -64,6 +64,17 @@ func (s *Store) EventsQuery(ctx context.Context, sc Scope, f EventFilter) (strin
 	return pageQuery[Event](q)
 }
 
+// DueQueries are the statements that look for orders which are to expire and to be reminded, with their parameters.
+func (s *Store) DueQueries(ctx context.Context) (queries [2]string, values [2][]any) {
+	for i, due := range []dueOrders{s.expired(s.now()), s.reminders(s.now())} {
+		statement, limits := s.dialect.some(due, dueBatch)
+		var rows []Order
+		made := s.read(ctx).Session(&gorm.Session{DryRun: true}).Raw(statement, append(due.values, limits...)...).Find(&rows).Statement
+		queries[i], values[i] = made.SQL.String(), made.Vars
+	}
+	return queries, values
+}
+
 func pageQuery[T any](q *gorm.DB) (string, []any) {
 	var rows []T
 	made := q.Session(&gorm.Session{DryRun: true}).Order("id DESC").Limit(defaultPage + 1).Find(&rows).Statement

@@ -53,6 +53,27 @@ func TestListingsSkipWhatTheyDoNotLookFor(t *testing.T) {
 	}
 }
 
+// Among thousands of unpaid orders, periodic work that is done every second reads only those whose time has come, and of many of those only
+// as many as it can act on.
+func TestPeriodicWorkSkipsWhatIsNotDue(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "postgres")
+	shop := storetest.Merchant(t, s)
+	storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+	copies(t, s, storetest.Order(t, s, shop.Test, "editor", 1).ID, 5000)
+	storetest.Exec(t, s, `ANALYZE orders`)
+	queries, values := s.DueQueries(t.Context())
+	for i, want := range []string{
+		`Index Scan using orders_expiry.*\n.*Index Cond: \(\(merchant_id = m\.id\) AND \(unpaid_since <= `,
+		`Index Scan using orders_reminders.*\n.*Index Cond: \(\(merchant_id = r\.merchant_id\) AND .* AND \(unpaid_since <= `,
+	} {
+		plan := explain(t, s, queries[i], values[i])
+		if !regexp.MustCompile(want).MatchString(plan) || strings.Contains(plan, "Sort") {
+			t.Errorf("the plan is not by %s:\n%s", want, plan)
+		}
+	}
+}
+
 // explain returns the plan that serves every value of the parameters, without what it only filters by.
 func explain(t *testing.T, s *models.Store, query string, values []any) string {
 	t.Helper()

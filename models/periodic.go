@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"gorm.io/gorm"
-
 	"github.com/purser-dev/purser/jobs"
 )
 
@@ -16,37 +14,62 @@ const dueBatch = 200
 // processingGrace is how much longer than its term an unpaid order is kept while its online payment is being processed.
 const processingGrace = 7 * 24 * time.Hour
 
+// dueOrders selects orders o by what the rows of another table say: which merchants keep an order for how long, say.
+type dueOrders struct {
+	rules     string
+	condition string
+	values    []any
+}
+
 // expired selects the unpaid orders whose term is over.
-func (s *Store) expired(db *gorm.DB, now time.Time) *gorm.DB {
-	return db.Table("merchants AS m").
-		Joins("JOIN orders AS o ON o.merchant_id = m.id AND o.status = 'not_paid' AND o.unpaid_since <= "+s.dialect.minusSeconds("m.delete_unpaid_after_s"), now).
-		Where("(o.unpaid_since <= "+s.dialect.minusSeconds("(m.delete_unpaid_after_s + ?)")+
-			" OR NOT EXISTS (SELECT 1 FROM payments AS p WHERE p.order_id = o.id AND p.status = 'processing'))", now, int64(processingGrace/time.Second))
+func (s *Store) expired(now time.Time) dueOrders {
+	over := "o.unpaid_since <= " + s.dialect.minusSeconds("m.delete_unpaid_after_s")
+	long := "o.unpaid_since <= " + s.dialect.minusSeconds("(m.delete_unpaid_after_s + ?)")
+	return dueOrders{
+		"merchants AS m",
+		"o.merchant_id = m.id AND o.status = 'not_paid' AND " + over + " AND (" + long +
+			" OR NOT EXISTS (SELECT 1 FROM payments AS p WHERE p.order_id = o.id AND p.status = 'processing'))",
+		[]any{now, now, int64(processingGrace / time.Second)},
+	}
 }
 
 // reminders selects the unpaid orders that are due for their next reminder. One whose term is over is about to be deleted, and its customer
 // is not asked any more.
-func (s *Store) reminders(db *gorm.DB, now time.Time) *gorm.DB {
-	return db.Table("reminder_rules AS r").
-		Joins("JOIN orders AS o ON o.merchant_id = r.merchant_id AND o.method_class = r.method_class AND o.reminder_stage = r.stage"+
-			" AND o.status = 'not_paid' AND o.unpaid_since <= "+s.dialect.minusSeconds("r.after_s"), now).
-		Joins("JOIN merchants AS m ON m.id = o.merchant_id AND o.unpaid_since > "+s.dialect.minusSeconds("m.delete_unpaid_after_s"), now)
+func (s *Store) reminders(now time.Time) dueOrders {
+	return dueOrders{
+		"reminder_rules AS r JOIN merchants AS m ON m.id = r.merchant_id",
+		"o.merchant_id = r.merchant_id AND o.method_class = r.method_class AND o.reminder_stage = r.stage AND o.status = 'not_paid'" +
+			" AND o.unpaid_since <= " + s.dialect.minusSeconds("r.after_s") + " AND o.unpaid_since > " + s.dialect.minusSeconds("m.delete_unpaid_after_s"),
+		[]any{now, now},
+	}
+}
+
+// some returns up to n of the orders.
+func (s *Store) some(ctx context.Context, due dueOrders, n int) (ids []string, err error) {
+	statement, limits := s.dialect.some(due, n)
+	err = s.read(ctx).Raw(statement, append(due.values[:len(due.values):len(due.values)], limits...)...).Scan(&ids).Error
+	return ids, err
+}
+
+// among returns those of some orders that are due.
+func (t *tx) among(ids []string, due dueOrders) (still []string, err error) {
+	err = t.Raw("SELECT o.id FROM "+due.rules+" JOIN orders AS o ON "+due.condition+" WHERE o.id IN ?",
+		append(due.values[:len(due.values):len(due.values)], ids)...).Scan(&still).Error
+	return still, err
 }
 
 // Due reports whether a periodic kind has anything to do, so that its ticks cost one query while it has not.
 func (s *Store) Due(ctx context.Context, kind jobs.Kind) (bool, error) {
-	db, now := s.read(ctx), s.now()
-	var q *gorm.DB
+	var due dueOrders
 	switch kind.Name {
 	case jobs.KindExpire:
-		q = s.expired(db, now)
+		due = s.expired(s.now())
 	case jobs.KindRemind:
-		q = s.reminders(db, now)
+		due = s.reminders(s.now())
 	default:
 		return true, nil
 	}
-	var ids []string
-	err := q.Limit(1).Pluck("o.id", &ids).Error
+	ids, err := s.some(ctx, due, 1)
 	return len(ids) > 0, err
 }
 
@@ -119,14 +142,14 @@ func (t *tx) remind(o *Order, rules []reminderRule) error {
 }
 
 // eachDue acts on every order that a selection finds, a batch a transaction. It returns on how many.
-func (s *Store) eachDue(ctx context.Context, due func(*gorm.DB, time.Time) *gorm.DB, act func(*tx, []Order) error) (total int, err error) {
+func (s *Store) eachDue(ctx context.Context, due func(time.Time) dueOrders, act func(*tx, []Order) error) (total int, err error) {
 	for ctx.Err() == nil {
-		var ids []string
-		if err := due(s.read(ctx), s.now()).Order("o.unpaid_since").Limit(dueBatch).Pluck("o.id", &ids).Error; err != nil || len(ids) == 0 {
+		ids, err := s.some(ctx, due(s.now()), dueBatch)
+		if err != nil || len(ids) == 0 {
 			return total, err
 		}
 		var batch []Order
-		err := s.write(ctx, func(t *tx) error {
+		err = s.write(ctx, func(t *tx) error {
 			var err error
 			if batch, err = t.lockDue(ids, due); err != nil || len(batch) == 0 {
 				return err
@@ -146,13 +169,14 @@ func (s *Store) eachDue(ctx context.Context, due func(*gorm.DB, time.Time) *gorm
 
 // lockDue locks those of the orders that nobody else holds, always in the same order, and loads those of them that are due yet: a payment
 // or a change of settings may have been quicker. The others are found by the next tick.
-func (t *tx) lockDue(ids []string, due func(*gorm.DB, time.Time) *gorm.DB) ([]Order, error) {
-	var locked, still []string
+func (t *tx) lockDue(ids []string, due func(time.Time) dueOrders) ([]Order, error) {
+	var locked []string
 	err := t.Raw(`SELECT id FROM orders WHERE id IN ? ORDER BY id`+t.s.dialect.skipLocked(), ids).Scan(&locked).Error
 	if err != nil || len(locked) == 0 {
 		return nil, err
 	}
-	if err := due(t.DB, t.now).Where("o.id IN ?", locked).Pluck("o.id", &still).Error; err != nil || len(still) == 0 {
+	still, err := t.among(locked, due(t.now))
+	if err != nil || len(still) == 0 {
 		return nil, err
 	}
 	var orders []Order
