@@ -50,7 +50,7 @@ func (w *Worker) sendEmail(ctx context.Context, c *models.Claim) result {
 		}
 		return failed(err)
 	}
-	return kept(func(ctx context.Context) error { return w.Store.KeepSent(ctx, c) })
+	return kept(func(ctx context.Context) error { return w.Store.KeepSent(ctx, c, &m.Email) })
 }
 
 func (w *Worker) compose(m *models.Mailing, account *payment.Instructions) (mail.Message, error) {

@@ -3,6 +3,7 @@ package models
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"time"
 )
 
@@ -21,6 +22,7 @@ type batches struct {
 	claiming    *group[claimRequest, *claimed]
 	dispatching *group[claimRequest, *claimed] // of deliveries
 	delivering  *group[delivered, struct{}]
+	mailing     *group[sent, struct{}]
 }
 
 func (s *Store) openBatches() {
@@ -30,12 +32,14 @@ func (s *Store) openBatches() {
 		s.dispatching = &group[claimRequest, *claimed]{ask: s.dispatchTogether, orphan: s.unclaim}
 	}
 	s.delivering = &group[delivered, struct{}]{ask: s.deliveredTogether}
+	s.mailing = &group[sent, struct{}]{ask: s.sentTogether}
 }
 
 func (b *batches) close() {
 	b.claiming.close()
 	b.dispatching.close()
 	b.delivering.close()
+	b.mailing.close()
 }
 
 // A batch of claims. What it takes along of other tables is joined before, so that a job is not claimed without it.
@@ -111,13 +115,50 @@ func (s *Store) deliveredTogether(ctx context.Context, results []delivered) (map
 		work[i], fences[i], deliveries[i] = c.JobID, c.Attempt, a.DeliveryID
 		attempts[i], times[i], durations[i], statuses[i], errs[i], responses[i] = a.Attempt, a.At, a.DurationMs, a.ResponseStatus, a.Error, a.Response
 	}
-	kept := make(map[int]struct{}, n)
+	return s.kept(ctx, deliveredTogether, s.now(), work, fences, deliveries, attempts, times, durations, statuses, errs, responses)
+}
+
+// sentTogether does not lock the orders: nothing else of theirs changes.
+const sentTogether = `WITH held AS MATERIALIZED (
+		SELECT a.* FROM unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::timestamptz[], $7::json[])
+			WITH ORDINALITY AS a (job, fence, email, line, at, detail, n)
+		JOIN jobs j ON j.id = a.job WHERE j.state = 'running' AND j.attempts = a.fence FOR NO KEY UPDATE OF j SKIP LOCKED),
+	done AS (UPDATE jobs SET state = 'done', finished_at = $1, last_error = NULL FROM held
+		WHERE jobs.id = held.job AND jobs.state = 'running' AND jobs.attempts = held.fence RETURNING held.n),
+	moved AS (UPDATE emails e SET status = 'sent', error = NULL, finished_at = $1 FROM held
+		WHERE e.id = held.email AND e.status = 'pending' RETURNING e.merchant_id, e.order_id, held.line, held.at, held.detail),
+	noted AS (INSERT INTO history (id, merchant_id, order_id, at, kind, actor, summary, detail)
+		SELECT line, merchant_id, order_id, at, $8, $9, $10, detail FROM moved)
+	SELECT n FROM done`
+
+func (s *Store) sentTogether(ctx context.Context, results []sent) (map[int]struct{}, error) {
+	if s.dialect.sqlite {
+		return oneByOne(ctx, s, results, func(t *tx, r sent) (struct{}, error) { return struct{}{}, t.sent(&r) })
+	}
+	n := len(results)
+	work, emails, lines, details := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	fences, times := make([]int, n), make([]time.Time, n)
+	for i := range results {
+		c, l := results[i].claim, &results[i].line
+		detail, err := json.Marshal(l.Detail)
+		if err != nil {
+			return nil, err
+		}
+		work[i], fences[i], emails[i], lines[i], times[i], details[i] = c.JobID, c.Attempt, c.Args.Email, l.ID, l.At, string(detail)
+	}
+	l := &results[0].line
+	return s.kept(ctx, sentTogether, s.now(), work, fences, emails, lines, times, details, l.Kind, l.Actor, l.Summary)
+}
+
+// kept runs a statement that answers with the numbers of the results that it has kept, from 1.
+func (s *Store) kept(ctx context.Context, statement string, args ...any) (map[int]struct{}, error) {
+	kept := map[int]struct{}{}
 	err := eachRow(ctx, s.keepPool, func(scan func(...any) error) error {
 		var n int
 		err := scan(&n)
 		kept[n-1] = struct{}{}
 		return err
-	}, deliveredTogether, s.now(), work, fences, deliveries, attempts, times, durations, statuses, errs, responses)
+	}, statement, args...)
 	return kept, err
 }
 

@@ -13,15 +13,31 @@ import (
 
 // email stages an email about an order. One that was staged before is left as it is.
 func (t *tx) email(e Email, o *Order) error {
-	e.ID, e.Status, e.CreatedAt = newID("eml"), EmailPending, t.now
-	e.MerchantID, e.Test, e.OrderID = o.MerchantID, o.Test, &o.ID
-	e.JobID = newJobID()
+	t.address(&e, o)
 	res := t.Clauses(clause.OnConflict{Columns: []clause.Column{{Name: "fact"}}, DoNothing: true}).Create(&e)
 	if res.Error != nil || res.RowsAffected == 0 {
 		return res.Error
 	}
-	t.stage(jobs.KindSendEmail, Job{ID: e.JobID, Args: JobArgs{Email: e.ID}, OrderID: e.OrderID, MerchantID: &e.MerchantID})
+	t.stageEmail(&e)
 	return nil
+}
+
+// firstEmail is email where a move of the same transaction, which happens once, tells that there is none of the kind yet. So nothing has to
+// be waited for; the unique constraint stands behind it.
+func (t *tx) firstEmail(e Email, o *Order) error {
+	t.address(&e, o)
+	t.stageEmail(&e)
+	return t.later(func(db *gorm.DB) *gorm.DB { return db.Create(&e) })
+}
+
+func (t *tx) address(e *Email, o *Order) {
+	e.ID, e.Status, e.CreatedAt = newID("eml"), EmailPending, t.now
+	e.MerchantID, e.Test, e.OrderID = o.MerchantID, o.Test, &o.ID
+	e.JobID = newJobID()
+}
+
+func (t *tx) stageEmail(e *Email) {
+	t.stage(jobs.KindSendEmail, Job{ID: e.JobID, Args: JobArgs{Email: e.ID}, OrderID: e.OrderID, MerchantID: &e.MerchantID})
 }
 
 // Mailing is an email with everything that its text and recipient are derived from.
@@ -106,25 +122,53 @@ func stockOf(db *gorm.DB, productID string, test bool) (Stock, error) {
 	return Stock{int(available), int(waiting)}, err
 }
 
-// KeepSent records that the mail server has taken an email. With a licence email its item is delivered.
-func (s *Store) KeepSent(ctx context.Context, c *Claim) error {
-	return s.keep(ctx, c, func(t *tx) error {
-		e, o, i, err := t.lockEmail(c.Args.Email)
-		if err != nil {
+// sent is an email that the mail server has taken.
+type sent struct {
+	claim *Claim
+	line  History // about it
+}
+
+// KeepSent records that the mail server has taken an email. With a licence email its item is delivered; nothing else follows from one of
+// another kind, so that many of them are recorded together.
+func (s *Store) KeepSent(ctx context.Context, c *Claim, e *Email) error {
+	r := sent{c, sentLine(e, s.now())}
+	if e.Kind != EmailLicense && e.OrderID != nil {
+		if _, together, err := s.mailing.do(ctx, r); together || err != nil {
 			return err
 		}
-		if e.Status != EmailPending {
-			return nil
-		}
+	}
+	return s.write(ctx, func(t *tx) error { return t.sent(&r) })
+}
+
+// sent is KeepSent within a transaction.
+func (t *tx) sent(r *sent) error {
+	e, o, i, err := t.lockEmail(r.claim.Args.Email)
+	if err != nil {
+		return err
+	}
+	if e.Status == EmailPending {
 		if err := t.finishEmail(e.ID, EmailSent, nil); err != nil {
 			return err
 		}
-		t.note(o, "email.sent", actorWorker, "An email was sent.", map[string]any{"email": e.ID, "email_kind": e.Kind})
+		t.history = append(t.history, r.line)
 		if e.Kind == EmailLicense && i != nil {
-			return t.deliverItem(o, i, actorWorker)
+			if err := t.deliverItem(o, i, actorWorker); err != nil {
+				return err
+			}
 		}
-		return nil
-	})
+	}
+	return t.finish(r.claim, JobDone, nil)
+}
+
+func sentLine(e *Email, at time.Time) History {
+	line := History{
+		ID: newID("his"), MerchantID: e.MerchantID, At: at, Kind: "email.sent", Actor: actorWorker, Summary: "An email was sent.",
+		Detail: map[string]any{"email": e.ID, "email_kind": e.Kind},
+	}
+	if e.OrderID != nil {
+		line.OrderID = *e.OrderID
+	}
+	return line
 }
 
 // KeepSkipped records that an email is no longer wanted.

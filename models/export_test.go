@@ -80,3 +80,12 @@ func pageQuery[T any](q *gorm.DB) (string, []any) {
 	made := q.Session(&gorm.Session{DryRun: true}).Order("id DESC").Limit(defaultPage + 1).Find(&rows).Statement
 	return made.SQL.String(), made.Vars
 }
+
+// KeepSentOf is KeepSent for a claim whose email was not loaded.
+func (s *Store) KeepSentOf(ctx context.Context, c *Claim) error {
+	var e Email
+	if err := s.read(ctx).Where("id = ?", c.Args.Email).Take(&e).Error; err != nil {
+		return err
+	}
+	return s.KeepSent(ctx, c, &e)
+}

@@ -130,7 +130,7 @@ func (t *tx) addLicenses(o *Order, i *Item, licenses []License, actor string) er
 		return err
 	}
 	if i.product.EmailLicense {
-		return t.email(Email{Kind: EmailLicense, Fact: i.ID + ":license", ItemID: &i.ID}, o)
+		return t.firstEmail(Email{Kind: EmailLicense, Fact: i.ID + ":license", ItemID: &i.ID}, o)
 	}
 	return t.deliverItem(o, i, actor)
 }

@@ -115,14 +115,14 @@ func TestWhenAnItemIsDelivered(t *testing.T) {
 			t.Errorf("the email is about %s", toJSON(t, m.Item))
 		}
 		c := take(t, s, mail)
-		if err := s.KeepSent(t.Context(), c); err != nil {
+		if err := s.KeepSentOf(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 		state("sent", models.Delivered, models.Delivered, models.Delivered, "order.delivered payment.succeeded product.delivered product.delivered")
 		if _, err := s.Mailing(t.Context(), mail.Args.Email); !errors.Is(err, models.ErrNothingToDo) {
 			t.Errorf("sent, there is: %v", err)
 		}
-		wantCode(t, s.KeepSent(t.Context(), c), models.CodeFenced)
+		wantCode(t, s.KeepSentOf(t.Context(), c), models.CodeFenced)
 		performAll(t, s)
 		state("in the end", models.Delivered, models.Delivered, models.Delivered, "order.delivered payment.succeeded product.delivered product.delivered")
 		if n := storetest.Count(t, s, `SELECT COUNT(*) FROM emails WHERE kind = 'license_delivery'`); n != 1 {
@@ -186,7 +186,7 @@ func TestTheLastOfTwoItemsDeliversTheOrderOnce(t *testing.T) {
 				return []*models.Store{s, again}[i].KeepLicenses(t.Context(), produced[i], []string{"KEY-" + produced[i].Args.Item})
 			}))
 			sent := both(jobs.KindSendEmail) // the confirmation and the licences of each item
-			refusals(t, race(len(sent), func(i int) error { return []*models.Store{s, again}[i%2].KeepSent(t.Context(), sent[i]) }))
+			refusals(t, race(len(sent), func(i int) error { return []*models.Store{s, again}[i%2].KeepSentOf(t.Context(), sent[i]) }))
 			got := orderOf(t, s, shop.Test, o.ID)
 			delivered := storetest.Count(t, s, `SELECT COUNT(*) FROM events WHERE order_id = $1 AND type = 'order.delivered'`, o.ID)
 			products := storetest.Count(t, s, `SELECT COUNT(*) FROM events WHERE order_id = $1 AND type = 'product.delivered'`, o.ID)
@@ -297,7 +297,7 @@ func TestALicenceEmailThatGotThroughAfterAll(t *testing.T) {
 		if got := orderOf(t, s, shop.Test, o.ID).Items[0].FulfillmentStatus; got != models.FulfillmentFailed {
 			t.Fatalf("the item is %s", got)
 		}
-		wantCode(t, s.KeepSent(t.Context(), slow), models.CodeFenced)
+		wantCode(t, s.KeepSentOf(t.Context(), slow), models.CodeFenced)
 		ok(s.RetryItem(t.Context(), shop.Test, o.ID, o.Items[0].ID, "test"))(t)
 		performAll(t, s)
 		if got := orderOf(t, s, shop.Test, o.ID); got.FulfillmentStatus != models.Delivered {

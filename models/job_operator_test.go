@@ -204,7 +204,7 @@ func TestRetryAndCancelRefused(t *testing.T) {
 		storetest.PaidOrder(t, s, shop.Test, "editor", 1)
 		fulfil, email := oneJob(t, s, shop, jobs.KindFulfil), emailJob(t, s, shop, models.EmailPaymentConfirmation)
 		claim := take(t, s, fulfil)
-		if err := s.KeepSent(t.Context(), take(t, s, email)); err != nil {
+		if err := s.KeepSentOf(t.Context(), take(t, s, email)); err != nil {
 			t.Fatal(err)
 		}
 		newer := oneJob(t, s, shop, jobs.KindSettle)

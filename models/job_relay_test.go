@@ -308,7 +308,7 @@ func TestResultsAgainstTheRelay(t *testing.T) {
 				case c.Kind.Name == jobs.KindFulfil:
 					return s.KeepLicenses(t.Context(), c, []string{"KEY-" + c.Args.Item})
 				default:
-					return s.KeepSent(t.Context(), c)
+					return s.KeepSentOf(t.Context(), c)
 				}
 			})
 			refusals(t, errs, models.CodeFenced)

@@ -266,7 +266,7 @@ func (t *tx) markPaid(o *Order, actor, summary string) error {
 		return err
 	}
 	t.note(o, "order.paid", actor, summary, nil)
-	if err := t.email(Email{Kind: EmailPaymentConfirmation, Fact: o.ID + ":payment_confirmation"}, o); err != nil {
+	if err := t.firstEmail(Email{Kind: EmailPaymentConfirmation, Fact: o.ID + ":payment_confirmation"}, o); err != nil {
 		return err
 	}
 	for i := range o.Items {

@@ -94,6 +94,7 @@ type PaymentResult struct {
 // paymentChange is what moves with a payment's status.
 type paymentChange struct {
 	reference, failureCode, failureMessage, redirectURL string
+	applied                                             bool
 }
 
 // ApplyPayment records what the gateway said and everything that follows from it. Safe to repeat, and to hear twice or in the
@@ -130,7 +131,7 @@ func (t *tx) applyPayment(id string, r PaymentResult, actor string) (*Payment, e
 	if p.Status == r.Status || !paymentMoves.allows(p.Status, r.Status) {
 		return p, nil
 	}
-	change := paymentChange{r.Reference, r.FailureCode, r.FailureMessage, r.RedirectURL}
+	change := paymentChange{r.Reference, r.FailureCode, r.FailureMessage, r.RedirectURL, r.Status == PaymentSucceeded && o.Status == OrderNotPaid && !r.wrongFor(p)}
 	if err := t.movePayment(o, p, r.Status, change, actor); err != nil {
 		return nil, err
 	}
@@ -191,10 +192,15 @@ func (t *tx) awaitTransfer(o *Order, p *Payment, r PaymentResult) error {
 	return t.email(Email{Kind: EmailInstructions, Fact: p.ID + ":instructions"}, o)
 }
 
+// wrongFor reports that the money which arrived is not what was asked for.
+func (r *PaymentResult) wrongFor(p *Payment) bool {
+	return r.Amount != 0 && r.Amount != p.Amount || r.Currency != "" && r.Currency != p.Currency
+}
+
 // paymentSucceeded applies money that has arrived. Money for an order that cannot take it, and money that is not what was asked for,
 // is kept and told of: never dropped, and never silently fulfilled.
 func (t *tx) paymentSucceeded(o *Order, p *Payment, r PaymentResult, actor string) error {
-	wrong := r.Amount != 0 && r.Amount != p.Amount || r.Currency != "" && r.Currency != p.Currency
+	wrong := r.wrongFor(p)
 	if wrong {
 		if r.Currency == "" {
 			r.Currency = p.Currency
@@ -214,10 +220,12 @@ func (t *tx) paymentSucceeded(o *Order, p *Payment, r PaymentResult, actor strin
 		})
 		return t.emitOrder(EventPaymentMismatch, p.ID+":mismatch", o)
 	}
-	if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Model(&Payment{}).Where("id = ?", p.ID).Update("applied", true) }); err != nil {
-		return err
+	if !p.Applied {
+		if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Model(&Payment{}).Where("id = ?", p.ID).Update("applied", true) }); err != nil {
+			return err
+		}
+		p.Applied = true
 	}
-	p.Applied = true
 	return t.markPaid(o, actor, "The payment succeeded.")
 }
 
@@ -234,6 +242,10 @@ func (t *tx) movePayment(o *Order, p *Payment, to PaymentStatus, c paymentChange
 	if c.redirectURL != "" {
 		columns["redirect_url"] = c.redirectURL
 		p.RedirectURL = &c.redirectURL
+	}
+	if c.applied {
+		columns["applied"] = true
+		p.Applied = true
 	}
 	detail := map[string]any{"payment": p.ID, "from": p.Status, "to": to}
 	if to == PaymentFailed {

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"database/sql/driver"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -49,10 +50,18 @@ type statement struct {
 	args []any
 	// scan reads its rows; nil where there are none.
 	scan func(pgx.Rows) error
-	// done is told what a statement without rows did. Its error refuses the transaction.
+	// done is told what a statement without rows did.
 	done func(pgconn.CommandTag) error
-	// mayRefuse keeps COMMIT back until done has been asked.
-	mayRefuse bool
+	// refusal is what it means when a statement of changing divides by zero.
+	refusal error
+}
+
+const divisionByZero = "22012" // PostgreSQL, appendix A
+
+// changing makes a statement out of a compare-and-set that fails by itself, and the transaction with it, unless it changes as many rows as
+// are wanted. So COMMIT need not wait for its answer.
+func changing(wanted int, text string) string {
+	return fmt.Sprintf("WITH changed AS (%s RETURNING 1) SELECT 1 / (count(*) = %d)::int FROM changed", text, wanted)
 }
 
 // pipeline is one transaction of PostgreSQL's. What is queued goes out, in its order, before or together with whatever else is asked of
@@ -84,21 +93,31 @@ func sendTo(ctx context.Context, conn *sql.Conn, statements []statement) error {
 			return driver.ErrBadConn
 		}
 		var b pgx.Batch
+		answered := 0 // statements that have not failed
 		for _, s := range statements {
 			q := b.Queue(s.text, s.args...)
-			switch {
-			case s.scan != nil:
+			if s.scan != nil {
 				q.Query(func(rows pgx.Rows) error {
 					if err := rows.Err(); err != nil { // of the query; there are no rows to be read
 						return err
 					}
+					answered++
 					return s.scan(rows)
 				})
-			case s.done != nil:
-				q.Exec(s.done)
+				continue
 			}
+			q.Exec(func(tag pgconn.CommandTag) error {
+				answered++
+				if s.done == nil {
+					return nil
+				}
+				return s.done(tag)
+			})
 		}
 		err := c.SendBatch(ctx, &b).Close()
+		if refused, ok := errors.AsType[*pgconn.PgError](err); ok && refused.Code == divisionByZero && statements[answered].refusal != nil {
+			return statements[answered].refusal
+		}
 		if err != nil && pgconn.SafeToRetry(err) {
 			return driver.ErrBadConn
 		}
@@ -142,16 +161,11 @@ func (p *pipeline) PrepareContext(ctx context.Context, query string) (*sql.Stmt,
 	return p.conn.PrepareContext(ctx, query)
 }
 
-// Commit sends what waits, and COMMIT with it unless one of the statements may refuse. A transaction that asked nothing ends in silence.
+// Commit sends what waits, and COMMIT with it. A transaction that asked nothing ends in silence.
 // What could not be committed is for the caller to roll back, as GORM does.
 func (p *pipeline) Commit() error {
 	if p.over {
 		return sql.ErrTxDone
-	}
-	if slices.ContainsFunc(p.waiting, func(s statement) bool { return s.mayRefuse }) {
-		if err := p.send(p.ctx); err != nil {
-			return err
-		}
 	}
 	if p.begun || len(p.waiting) > 1 {
 		p.queue(statement{text: "commit", done: func(tag pgconn.CommandTag) error {
@@ -293,43 +307,53 @@ func (r gormRows) Close() error {
 
 // later writes with what else the transaction writes, in as few round trips as there can be, and before whatever is asked afterwards.
 // Its error comes with them, so it is for what fails only where the whole transaction fails.
-func (t *tx) later(write question) error { return t.queue(write, nil, false) }
+func (t *tx) later(write question) error { return t.laterCounted(write, nil) }
+
+// laterCounted is later for what has to know how many rows were changed, once it is certain.
+func (t *tx) laterCounted(write question, tell func(int64)) error {
+	p, ok := t.Statement.ConnPool.(*pipeline)
+	if !ok {
+		done := write(t.DB)
+		if done.Error == nil && tell != nil {
+			tell(done.RowsAffected)
+		}
+		return done.Error
+	}
+	s, err := t.written(write)
+	if err != nil {
+		return err
+	}
+	if tell != nil {
+		s.done = func(tag pgconn.CommandTag) error { tell(tag.RowsAffected()); return nil }
+	}
+	p.queue(s)
+	return nil
+}
 
 // laterOne is later for a compare-and-set of one row: where that changes none, the transaction fails with refusal.
 func (t *tx) laterOne(write question, refusal error) error { return t.laterExactly(1, write, refusal) }
 
 // laterExactly is laterOne for as many rows as are wanted.
 func (t *tx) laterExactly(wanted int, write question, refusal error) error {
-	return t.queue(write, func(n int64) error {
-		if int(n) != wanted {
-			return refusal
-		}
-		return nil
-	}, true)
-}
-
-// laterCounted is later for what has to know how many rows were changed, once it is certain.
-func (t *tx) laterCounted(write question, tell func(int64)) error {
-	return t.queue(write, func(n int64) error { tell(n); return nil }, false)
-}
-
-func (t *tx) queue(write question, changed func(int64) error, mayRefuse bool) error {
 	p, ok := t.Statement.ConnPool.(*pipeline)
 	if !ok {
 		done := write(t.DB)
-		if done.Error != nil || changed == nil {
-			return done.Error
+		if done.Error == nil && int(done.RowsAffected) != wanted {
+			return refusal
 		}
-		return changed(done.RowsAffected)
+		return done.Error
 	}
-	q := write(t.Session(&gorm.Session{DryRun: true}))
-	if q.Error != nil {
-		return q.Error
+	s, err := t.written(write)
+	if err != nil {
+		return err
 	}
-	s := statement{text: q.Statement.SQL.String(), args: q.Statement.Vars, mayRefuse: mayRefuse}
-	if changed != nil {
-		s.done = func(tag pgconn.CommandTag) error { return changed(tag.RowsAffected()) }
-	}
+	s.text, s.refusal = changing(wanted, s.text), refusal
 	p.queue(s)
 	return nil
+}
+
+// written lets GORM write a statement without sending it.
+func (t *tx) written(write question) (statement, error) {
+	q := write(t.Session(&gorm.Session{DryRun: true}))
+	return statement{text: q.Statement.SQL.String(), args: q.Statement.Vars}, q.Error
 }

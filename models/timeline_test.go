@@ -16,7 +16,7 @@ func send(t *testing.T, s *models.Store) {
 	t.Helper()
 	for _, j := range storetest.Jobs(t, s, jobs.KindSendEmail) {
 		if j.State == models.JobDue {
-			if err := s.KeepSent(t.Context(), take(t, s, j)); err != nil {
+			if err := s.KeepSentOf(t.Context(), take(t, s, j)); err != nil {
 				t.Fatal(err)
 			}
 		}

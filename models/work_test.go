@@ -177,7 +177,7 @@ func perform(t testing.TB, s *models.Store, j models.Job) error {
 		if m.Email.Kind == models.EmailReminder && !m.Unpaid {
 			return s.KeepSkipped(ctx, c)
 		}
-		return s.KeepSent(ctx, c)
+		return s.KeepSent(ctx, c, &m.Email)
 	case jobs.KindDeliver:
 		d, err := s.Dispatch(ctx, c)
 		if errors.Is(err, models.ErrNothingToDo) {
