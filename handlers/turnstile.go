@@ -67,6 +67,7 @@ type pass struct {
 	t             *turnstile
 	door          *door
 	server, owner string
+	left          bool
 }
 
 // turn is a job that waits for its pass.
@@ -91,7 +92,7 @@ func (t *turnstile) enter(ctx context.Context, server, owner string) (p *pass, d
 		t.doors[server] = d
 	}
 	d.used = now
-	p = &pass{t, d, server, owner}
+	p = &pass{t: t, door: d, server: server, owner: owner}
 	if t.admit(p, now) {
 		t.mu.Unlock()
 		return p, 0
@@ -177,7 +178,8 @@ func (t *turnstile) admit(p *pass, now time.Time) bool {
 	return true
 }
 
-// leave gives the place back, to the first who waits for one like it. What was learnt meanwhile may let in others too.
+// leave gives the place back, to the first who waits for one like it. What was learnt meanwhile may let in others too. Whoever has left
+// may leave again.
 func (p *pass) leave() {
 	if p == nil {
 		return
@@ -185,6 +187,10 @@ func (p *pass) leave() {
 	t := p.t
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if p.left {
+		return
+	}
+	p.left = true
 	t.inside--
 	if p.door.inside--; p.door.inside == 0 {
 		delete(t.busy, p.door)

@@ -74,6 +74,7 @@ func TestOneServerHoldsHalf(t *testing.T) {
 	g.putsOff("quick", "a")
 	g.passes("other", "a").leave()
 	held[0].leave()
+	held[0].leave() // frees nobody else's place
 	g.passes("quick", "a")
 	g.putsOff("quick", "a")
 }

@@ -63,6 +63,7 @@ func (p *Program) serve(cmd *cobra.Command, roles role, demo bool) error {
 	if err := checkStart(s, cmd.Name(), roles, demo); err != nil {
 		return err
 	}
+	tuneMemory(p.Env, s.EmbeddedDatabase())
 	pr := &process{Settings: s, program: p, roles: roles, demo: demo, log: log, metrics: newMetrics(p.Version)}
 	l := &lifecycle{drainTimeout: s.ShutdownTimeout, log: log, started: pr.announce, draining: pr.drain}
 	if roles&roleAPI != 0 {
