@@ -19,6 +19,9 @@ import (
 // them, and because keys that were made but not saved are known to nobody. Permanent: a product whose settings cannot produce a
 // licence. Everything else is tried again; when the attempts are used up the item is failed and the merchant is told.
 func (w *Worker) fulfil(ctx context.Context, c *models.Claim) result {
+	if c.Args.Pool {
+		return kept(func(ctx context.Context) error { return w.Store.KeepFromPool(ctx, c) })
+	}
 	quick, done := reading(ctx)
 	defer done()
 	f, err := w.Store.Fulfilment(quick, c.Args.Item)

@@ -78,7 +78,7 @@ func mendFulfilment(t *tx, id string) error {
 	if err := t.Where("id = ?", id).Take(&i).Error; err != nil {
 		return err
 	}
-	t.stage(jobs.KindFulfil, Job{Args: JobArgs{Item: i.ID}, OrderID: &i.OrderID, MerchantID: &i.MerchantID})
+	t.stageFulfilment(&i)
 	return nil
 }
 

@@ -309,6 +309,11 @@ func (t *tx) restartItem(o *Order, i *Item, actor string) error {
 	if len(i.missing()) == 0 {
 		return t.resumeEmail(i.ID+":license", actor)
 	}
-	t.stage(jobs.KindFulfil, Job{Args: JobArgs{Item: i.ID}, OrderID: &o.ID, MerchantID: &o.MerchantID})
+	t.stageFulfilment(i)
 	return nil
+}
+
+// stageFulfilment promises to produce the licences that an item lacks.
+func (t *tx) stageFulfilment(i *Item) {
+	t.stage(jobs.KindFulfil, Job{Args: JobArgs{Item: i.ID, Pool: i.LicenseMethod == MethodPool}, OrderID: &i.OrderID, MerchantID: &i.MerchantID})
 }

@@ -113,7 +113,8 @@ func (t *tx) takeFromPool(o *Order, i *Item, p *Product, actor string, skip bool
 	}
 	var keys []PoolKey
 	err := together(t.DB, func(db *gorm.DB) *gorm.DB {
-		return t.s.dialect.lock(db, options).Where("product_id = ? AND test = ? AND state = ?", i.ProductID, i.Test, PoolKeyAvailable).
+		// The state in so many words, so that every plan may use the index of these few.
+		return t.s.dialect.lock(db, options).Where("product_id = ? AND test = ? AND state = 'available'", i.ProductID, i.Test).
 			Order("id").Limit(len(missing)).Find(&keys)
 	})
 	if err != nil || len(keys) < len(missing) {
@@ -188,7 +189,7 @@ func (t *tx) warnOfLowPool(o *Order, i *Item, p *Product, n int) error {
 		return nil
 	}
 	var left []string
-	if err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = ?", p.ID, i.Test, PoolKeyAvailable).
+	if err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = 'available'", p.ID, i.Test).
 		Limit(*threshold+1).Pluck("id", &left).Error; err != nil {
 		return err
 	}
@@ -216,7 +217,7 @@ type poolProduct struct {
 
 func (t *tx) emitPool(kind, fact string, sc Scope, p *Product) error {
 	var n int64
-	if err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = ?", p.ID, sc.Test, PoolKeyAvailable).Count(&n).Error; err != nil {
+	if err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = 'available'", p.ID, sc.Test).Count(&n).Error; err != nil {
 		return err
 	}
 	_, err := t.emit(sc, kind, fact, nil, poolEvent{poolProduct{p.ID, p.SKU, p.Name}, n})

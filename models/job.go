@@ -67,6 +67,8 @@ type JobArgs struct {
 	Product  string `json:"product,omitempty"`
 	jobs.Errand
 	Test bool `json:"test,omitempty"`
+	// Pool tells that the item's licences come from a pool: nothing has to be made, so nothing has to be read before.
+	Pool bool `json:"pool,omitempty"`
 	// Trace is the traceparent of what staged the job, while there are traces.
 	Trace string `json:"trace,omitempty"`
 }

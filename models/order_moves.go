@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"gorm.io/gorm"
-
-	"github.com/purser-dev/purser/jobs"
 )
 
 // lockOrder locks an order's row, which serialises everything that happens to the order, and loads all of it.
@@ -270,7 +268,7 @@ func (t *tx) markPaid(o *Order, actor, summary string) error {
 		return err
 	}
 	for i := range o.Items {
-		t.stage(jobs.KindFulfil, Job{Args: JobArgs{Item: o.Items[i].ID}, OrderID: &o.ID, MerchantID: &o.MerchantID})
+		t.stageFulfilment(&o.Items[i])
 	}
 	if o.Total == 0 {
 		return nil // nobody paid anything, so there is no payment to tell of
