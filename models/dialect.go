@@ -49,15 +49,15 @@ func (d dialect) minusSeconds(column string) string {
 	return "CAST(? AS timestamptz) - " + column + " * interval '1 second'"
 }
 
-// some is a statement for up to n orders that are due, the oldest of each rule first, and its last parameters. PostgreSQL reads no more than n
-// of each rule, and of one for which none is due none, however many unpaid orders there are; SQLite reads in the order in which the tables stand
-// and stops at n.
+// some is a statement for up to n orders that are due, and its last parameters. PostgreSQL finds those that have been due for longest, so that
+// no merchant's many keep another's few waiting, and reads no more than n of each rule for it, however many unpaid orders there are. SQLite,
+// which cannot do that, reads a rule after the other and stops at n.
 func (d dialect) some(due dueOrders, n int) (statement string, limits []any) {
 	if d.sqlite {
 		return "SELECT o.id FROM " + due.rules + " CROSS JOIN orders AS o WHERE " + due.condition + " LIMIT ?", []any{n}
 	}
-	return "SELECT o.id FROM " + due.rules + " CROSS JOIN LATERAL (SELECT o.id FROM orders AS o WHERE " + due.condition +
-		" ORDER BY o.unpaid_since LIMIT ?) AS o LIMIT ?", []any{n, n}
+	return "SELECT o.id FROM " + due.rules + " CROSS JOIN LATERAL (SELECT o.id, o.unpaid_since FROM orders AS o WHERE " + due.condition +
+		" ORDER BY o.unpaid_since LIMIT ?) AS o ORDER BY o.unpaid_since LIMIT ?", []any{n, n}
 }
 
 // epoch is an SQL expression for a time in seconds since 1970. The type of an aggregate's result is lost on SQLite, so that it could not
