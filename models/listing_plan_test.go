@@ -62,6 +62,10 @@ func TestPeriodicWorkSkipsWhatIsNotDue(t *testing.T) {
 	storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
 	copies(t, s, storetest.Order(t, s, shop.Test, "editor", 1).ID, 5000)
 	storetest.Exec(t, s, `ANALYZE orders`)
+	var jit string
+	if err := s.SQL().QueryRowContext(t.Context(), `SHOW jit`).Scan(&jit); err != nil || jit != "off" {
+		t.Errorf("plans that look expensive are compiled: %q, %v", jit, err)
+	}
 	queries, values := s.DueQueries(t.Context())
 	for i, want := range []string{
 		`Limit .*\n.*Index Scan using orders_expiry.*\n.*Index Cond: \(\(merchant_id = m\.id\) AND \(unpaid_since <= `,

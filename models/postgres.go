@@ -17,6 +17,9 @@ var sessionSettings = map[string]string{
 	"idle_in_transaction_session_timeout": "10s",
 	// Whoever waits longer than this is answered and tries again; a dead one that waits gets no lock to sit on.
 	"lock_timeout": "5s",
+	// Every statement reads few rows. Where PostgreSQL expects many, because a table is large, compiling takes longer than anything else: half a
+	// second instead of a millisecond.
+	"jit": "off",
 	// A connection whose other end is gone ends within half a minute, not after two hours, or a few of the network's failures would use up
 	// all that PostgreSQL allows.
 	"tcp_keepalives_idle": "15", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "3",
