@@ -142,6 +142,7 @@ func (j *journey) cleanUp(ctx context.Context, conn *pgx.Conn, c cleaning) error
 		return err
 	}
 	took := time.Since(began)
+	b.say("  was over after %s: checkouts %s, before %s", took.Round(time.Second), spread(busy), spread(calm))
 	quiet, loud := percentile(calm, 0.99), percentile(busy, 0.99)
 	b.table.add(row{
 		what:     fmt.Sprintf("checkout over HTTP at %.0f/s, p50 / p99, while %s (all within %s); baseline: while it does not", rate, c.what, took.Round(time.Second)),

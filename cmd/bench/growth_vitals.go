@@ -15,6 +15,9 @@ type vitals struct {
 	journey  float64 // orders a second, until the last webhook
 	lists    []time.Duration
 	rest     float64 // share of a processor that purser and PostgreSQL use when nothing happens: relay, reminders, expiry, metrics
+
+	// The processor time of one of each, with its webhooks, which depends less on what else the machine does.
+	creationTime, journeyTime time.Duration
 }
 
 // unsold is the SKU of a product that nobody buys.
@@ -99,27 +102,60 @@ func (j *journey) vitals(ctx context.Context, lists []listing) (v vitals, err er
 		v.lists = append(v.lists, median(took))
 	}
 	var rates, journeys []float64
+	var created, bought cpuPerOrder
 	for range n {
-		rate, err := crowd(ctx, clients, each, func(context.Context) error { _, err := j.shop.order("editor-pro"); return err })
-		if err != nil {
+		if err := created.measure(ctx, j, func() (orders float64, err error) {
+			first := customers.Load()
+			rate, err := crowd(ctx, clients, each, func(context.Context) error { _, err := j.shop.order("editor-pro"); return err })
+			rates = append(rates, rate)
+			return float64(customers.Load() - first), err
+		}); err != nil {
 			return v, err
 		}
-		rates = append(rates, rate)
-		if err := j.quiet(ctx); err != nil {
+		began := time.Now()
+		var orders float64
+		if err := bought.measure(ctx, j, func() (float64, error) {
+			before := j.paid.Load()
+			_, err := crowd(ctx, 8, each, func(context.Context) error { return j.buy() })
+			orders = float64(j.paid.Load() - before)
+			return orders, err
+		}); err != nil {
 			return v, err
 		}
-		paid, began := j.paid.Load(), time.Now()
-		if _, err := crowd(ctx, 8, each, func(context.Context) error { return j.buy() }); err != nil {
-			return v, err
-		}
-		if err := j.quiet(ctx); err != nil {
-			return v, err
-		}
-		journeys = append(journeys, float64(j.paid.Load()-paid)/time.Since(began).Seconds())
+		journeys = append(journeys, orders/time.Since(began).Seconds())
 	}
+	v.creationTime, v.journeyTime = created.one(), bought.one()
 	v.creation, v.journey = median(rates), median(journeys)
 	j.b.say("  %.0f orders/s, %.0f journeys/s, at rest %.3f of a processor", v.creation, v.journey, v.rest)
 	return v, nil
+}
+
+// cpuPerOrder adds up what orders cost.
+type cpuPerOrder struct {
+	used   cpu
+	orders float64
+}
+
+// measure adds what is used by some orders until the last of their promises is kept.
+func (c *cpuPerOrder) measure(ctx context.Context, j *journey, run func() (orders float64, err error)) error {
+	before, err := j.i.cpu(ctx)
+	if err != nil {
+		return err
+	}
+	orders, err := run()
+	if err != nil {
+		return err
+	}
+	if err := j.quiet(ctx); err != nil {
+		return err
+	}
+	after, err := j.i.cpu(ctx)
+	c.used, c.orders = c.used.plus(after.minus(before)), c.orders+orders
+	return err
+}
+
+func (c *cpuPerOrder) one() time.Duration {
+	return time.Duration(float64(c.used.purser+c.used.database+c.used.redis) / c.orders)
 }
 
 // quiet waits until every promise is kept.

@@ -70,7 +70,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	b := &bench{err: stderr}
 	flags.StringVar(&b.purser, "purser", "bin/purser", "the program that is measured")
 	flags.BoolVar(&b.quick, "quick", false, "fewer and shorter measurements, for a first look")
-	flags.IntVar(&b.growth, "growth", 5_000_000, "how many orders the database of the section growth holds")
+	flags.IntVar(&b.growth, "growth", 5_000_000, "how many orders the database of the section growth holds, 10 kB each")
 	only := flags.String("only", "", "sections separated by commas: "+strings.Join(sectionNames(), ", "))
 	if err := flags.Parse(args); err != nil {
 		return err
