@@ -48,18 +48,30 @@ const (
 	maxPassword = 200
 )
 
-// passwordCost is what OWASP recommends for argon2id (at least 46 MiB and one pass on one thread) with some room.
-var passwordCost = &argon2id.Params{Memory: 64 * 1024, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+// passwordMemory is, with one pass on one thread, what OWASP recommends for argon2id (at least 46 MiB) with some room. In KiB.
+const passwordMemory = 64 * 1024
 
 // hashing bounds how many passwords are hashed at a time, and with them the memory that a crowd at the door can take.
 var hashing = make(chan struct{}, 4)
 
-// nobody is the hash that is compared with when there is no such account, so that the time it takes tells nothing.
-var nobody = sync.OnceValues(func() (string, error) { return argon2id.CreateHash(newToken(), passwordCost) })
+// hasher hashes passwords.
+type hasher struct {
+	cost *argon2id.Params
+	// nobody is the hash that is compared with when there is no such account, so that the time it takes tells nothing.
+	nobody func() (string, error)
+}
 
-func hashPassword(ctx context.Context, password string) (hash string, err error) {
+func newHasher(memory uint32) hasher {
+	if memory == 0 {
+		memory = passwordMemory
+	}
+	cost := &argon2id.Params{Memory: memory, Iterations: 1, Parallelism: 1, SaltLength: 16, KeyLength: 32}
+	return hasher{cost, sync.OnceValues(func() (string, error) { return argon2id.CreateHash(newToken(), cost) })}
+}
+
+func (h hasher) hash(ctx context.Context, password string) (hash string, err error) {
 	err = hashed(ctx, func() error {
-		hash, err = argon2id.CreateHash(password, passwordCost)
+		hash, err = argon2id.CreateHash(password, h.cost)
 		return err
 	})
 	return hash, err
@@ -111,7 +123,7 @@ func (s *Store) createAccount(ctx context.Context, merchantID *string, email, ro
 	if err := bad.err(); err != nil {
 		return nil, err
 	}
-	hash, err := hashPassword(ctx, password)
+	hash, err := s.hasher.hash(ctx, password)
 	if err != nil {
 		return nil, err
 	}

@@ -46,7 +46,7 @@ func (s *Store) SignInStaff(ctx context.Context, merchant, email, password strin
 }
 
 func (s *Store) signIn(ctx context.Context, merchantID, email, password string) (string, *Account, error) {
-	hash, err := nobody()
+	hash, err := s.hasher.nobody()
 	if err != nil {
 		return "", nil, err
 	}

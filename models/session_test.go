@@ -58,6 +58,22 @@ func TestStaffSignIn(t *testing.T) {
 	})
 }
 
+func TestPasswordsAreHashedAtFullCost(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		o := storetest.Options(s)
+		o.PasswordMemory = 0
+		full := ok(models.Open(t.Context(), o))(t)
+		t.Cleanup(func() { _ = full.Close() })
+		ok(full.CreateOperator(t.Context(), "root@example.com", models.RoleAdmin, password))(t)
+		if hash := texts(t, s, "SELECT password_hash FROM accounts")[0]; !strings.HasPrefix(hash, "$argon2id$v=19$m=65536,t=1,p=1$") {
+			t.Errorf("the hash is %s", hash)
+		}
+		if _, _, err := s.SignInOperator(t.Context(), "root@example.com", password); err != nil {
+			t.Errorf("signing in at a store with another cost: %v", err)
+		}
+	})
+}
+
 func TestOperatorSignIn(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		shop := storetest.Merchant(t, s)

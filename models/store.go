@@ -25,7 +25,9 @@ type Options struct {
 	Keys      *Keyring
 	// MaxConns bounds the connections to PostgreSQL; 0 means 20.
 	MaxConns int
-	Log      *slog.Logger
+	// PasswordMemory is how much memory, in KiB, the hashing of a password takes; 0 means 64 MiB. Less is for tests, which hash many.
+	PasswordMemory uint32
+	Log            *slog.Logger
 	// Tracing records the statements of requests and jobs that are traced, without their values; nil for none. PostgreSQL only.
 	Tracing trace.TracerProvider
 }
@@ -38,6 +40,7 @@ type Store struct {
 	batches
 	dialect dialect
 	keys    *Keyring
+	hasher  hasher
 	links   string
 	log     *slog.Logger
 	publish func(...jobs.Handover)
@@ -47,7 +50,7 @@ type Store struct {
 
 // Open connects to the database. It neither migrates nor checks the schema: see Migrate and CheckSchema.
 func Open(ctx context.Context, o Options) (*Store, error) {
-	s := &Store{keys: o.Keys, links: strings.TrimRight(o.PublicURL, "/"), log: o.Log, publish: func(...jobs.Handover) {}, tell: func(string) {}}
+	s := &Store{keys: o.Keys, hasher: newHasher(o.PasswordMemory), links: strings.TrimRight(o.PublicURL, "/"), log: o.Log, publish: func(...jobs.Handover) {}, tell: func(string) {}}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

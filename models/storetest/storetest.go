@@ -85,7 +85,7 @@ func open(t testing.TB, o models.Options) *models.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.Keys, o.PublicURL, o.MaxConns = keys, PublicURL, 8
+	o.Keys, o.PublicURL, o.MaxConns, o.PasswordMemory = keys, PublicURL, 8, 64
 	ctx := context.Background()
 	s, err := models.Open(ctx, o)
 	if err != nil {
