@@ -2,6 +2,9 @@ package storetest
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,7 +15,13 @@ import (
 type Row map[string]string
 
 // String is equal for equal rows.
-func (r Row) String() string { return fmt.Sprint(map[string]string(r)) } // fmt sorts the columns
+func (r Row) String() string {
+	var b strings.Builder
+	for _, column := range slices.Sorted(maps.Keys(r)) {
+		b.WriteString(" " + column + ":" + r[column])
+	}
+	return "[" + strings.TrimPrefix(b.String(), " ") + "]"
+}
 
 // Dump returns every row of every table, by the table's name, for tests about what must never be written down, or must not have changed.
 func Dump(t testing.TB, s *models.Store) map[string][]Row {
