@@ -146,18 +146,18 @@ func (t *tx) sent(r *sent) error {
 	if err != nil {
 		return err
 	}
-	if e.Status == EmailPending {
-		if err := t.finishEmail(e.ID, EmailSent, nil); err != nil {
-			return err
-		}
-		t.history = append(t.history, r.line)
-		if e.Kind == EmailLicense && i != nil {
-			if err := t.deliverItem(o, i, actorWorker); err != nil {
-				return err
-			}
-		}
+	// The job's row before the email's, as where many are recorded together.
+	if err := t.finish(r.claim, JobDone, nil); err != nil || e.Status != EmailPending {
+		return err
 	}
-	return t.finish(r.claim, JobDone, nil)
+	if err := t.finishEmail(e.ID, EmailSent, nil); err != nil {
+		return err
+	}
+	t.history = append(t.history, r.line)
+	if e.Kind == EmailLicense && i != nil {
+		return t.deliverItem(o, i, actorWorker)
+	}
+	return nil
 }
 
 func sentLine(e *Email, at time.Time) History {
@@ -173,9 +173,12 @@ func sentLine(e *Email, at time.Time) History {
 
 // KeepSkipped records that an email is no longer wanted.
 func (s *Store) KeepSkipped(ctx context.Context, c *Claim) error {
-	return s.keep(ctx, c, func(t *tx) error {
+	return s.write(ctx, func(t *tx) error {
 		e, _, _, err := t.lockEmail(c.Args.Email)
-		if err != nil || e.Status != EmailPending {
+		if err != nil {
+			return err
+		}
+		if err := t.finish(c, JobDone, nil); err != nil || e.Status != EmailPending {
 			return err
 		}
 		return t.finishEmail(e.ID, EmailSkipped, nil)
