@@ -92,7 +92,7 @@ func (s *sink) become(t temper) error {
 	s.temper = t
 	close(s.changed)
 	s.changed = make(chan struct{})
-	if t == refuses || was == hangs {
+	if t == refuses {
 		for conn := range s.conns {
 			_ = conn.Close()
 		}
