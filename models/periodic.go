@@ -144,6 +144,7 @@ func (t *tx) remind(o *Order, rules []reminderRule) error {
 // eachDue acts on every order that a selection finds, a batch a transaction. It returns on how many.
 func (s *Store) eachDue(ctx context.Context, due func(time.Time) dueOrders, act func(*tx, []Order) error) (total int, err error) {
 	for ctx.Err() == nil {
+		began := time.Now()
 		ids, err := s.some(ctx, due(s.now()), dueBatch)
 		if err != nil || len(ids) == 0 {
 			return total, err
@@ -163,8 +164,17 @@ func (s *Store) eachDue(ctx context.Context, due func(time.Time) dueOrders, act 
 		if len(ids) < dueBatch || len(batch) == 0 {
 			return total, nil
 		}
+		rest(ctx, time.Since(began))
 	}
 	return total, ctx.Err()
+}
+
+// rest waits as long as the batch before took, or until the context ends: nobody waits for this work, and customers do for what it uses.
+func rest(ctx context.Context, took time.Duration) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(min(took, time.Second)):
+	}
 }
 
 // lockDue locks those of the orders that nobody else holds, always in the same order, and loads those of them that are due yet: a payment

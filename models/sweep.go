@@ -83,6 +83,7 @@ func (s *Store) deleteBatches(ctx context.Context, deleted *int64, table, key, s
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		began := time.Now()
 		var n int64
 		err := s.write(ctx, func(t *tx) error {
 			res := t.Exec("DELETE FROM "+table+" WHERE "+key+" IN ("+selection+")", append(args[:len(args):len(args)], sweepBatch)...)
@@ -95,6 +96,7 @@ func (s *Store) deleteBatches(ctx context.Context, deleted *int64, table, key, s
 		if *deleted += n; n < sweepBatch {
 			return nil
 		}
+		rest(ctx, time.Since(began))
 	}
 }
 
