@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, out, log io.Writer) int {
 	f.StringVar(&o.redis, "redis", "redis-server", "the Redis program")
 	f.IntVar(&o.orders, "orders", 1000, "how many customers come")
 	f.IntVar(&o.faults, "faults", 0, "how many faults happen; 0 is every kind once, with the storms between them")
-	f.IntVar(&o.measure, "measure", 100, "how many orders tell how fast orders are taken, before and while Redis is broken")
+	f.IntVar(&o.measure, "measure", 100, "how many orders tell how fast orders are taken, before and while Redis is broken: 100 tell whether Redis matters, 1000 how fast it is")
 	f.Uint64Var(&o.seed, "seed", 1, "decides the customers and the faults")
 	f.BoolVar(&o.short, "short", false, "only quick faults, one upon the other, as in make test")
 	f.Func("only", "only the kinds of faults that a regular expression matches, such as 'Redis|SIGKILL one'", func(text string) (err error) {
