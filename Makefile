@@ -16,8 +16,8 @@ endif
 PKG ?= ./...
 ARGS ?=
 
-# Tests start programs and read files that Go's test cache does not see: -count=1.
-gotest := go test -count=1 -timeout 40m
+# Tests start programs and read files that Go's test cache does not see: -count=1. `make lint` vets them already.
+gotest := go test -count=1 -timeout 40m -vet=off
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
