@@ -9,7 +9,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -151,6 +150,7 @@ type sharedTemplate struct {
 	mu    sync.Mutex
 	users int
 	name  string
+	copy  string // the end of the statement that makes a copy
 	admin *sql.DB
 	err   error
 }
@@ -193,6 +193,15 @@ func (m *sharedTemplate) make(address string) error {
 	if _, err := m.admin.Exec("CREATE DATABASE " + m.name); err != nil {
 		return err
 	}
+	// Copying the files takes a quarter of the time of writing them through the log, which is what PostgreSQL does from 15 on unless told.
+	m.copy = "TEMPLATE " + m.name
+	var version int
+	if err := m.admin.QueryRow("SELECT current_setting('server_version_num')::int").Scan(&version); err != nil {
+		return err
+	}
+	if version >= 150000 {
+		m.copy += " STRATEGY file_copy"
+	}
 	return migrate(models.Options{DatabaseURL: withDatabase(address, m.name)})
 }
 
@@ -210,7 +219,7 @@ func newPostgres(t testing.TB) string {
 	t.Helper()
 	t.Cleanup(template.use(t))
 	name := newName("test")
-	if _, err := template.admin.Exec(fmt.Sprintf("CREATE DATABASE %s TEMPLATE %s", name, template.name)); err != nil {
+	if _, err := template.admin.Exec("CREATE DATABASE " + name + " " + template.copy); err != nil {
 		t.Fatalf("make a database: %v", err)
 	}
 	t.Cleanup(func() {
