@@ -17,9 +17,13 @@ import (
 
 // docsPage shows the OpenAPI document as a page. It is rendered here, so that it needs no script and nothing from elsewhere.
 func (s *Server) docsPage(c *fiber.Ctx) error {
+	page, err := s.docs()
+	if err != nil {
+		return err
+	}
 	pageHeaders(c, pagePolicy+"; form-action 'none'")
 	c.Set(fiber.HeaderCacheControl, "public, max-age=300")
-	return c.Send(s.docs)
+	return c.Send(page)
 }
 
 type docsView struct {

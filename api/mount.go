@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -38,8 +39,8 @@ func (s *Server) mount() error {
 	if s.document, err = json.Marshal(s.api.OpenAPI()); err != nil {
 		return fmt.Errorf("api: OpenAPI: %w", err)
 	}
-	s.docs, err = s.renderDocs()
-	return err
+	s.docs = sync.OnceValues(s.renderDocs)
+	return nil
 }
 
 // guards is who checks each access.

@@ -78,9 +78,9 @@ type Server struct {
 	metrics    *metrics
 	wrongKeys  *attempts // by the address that they came from
 	allowances allowances
-	redis      redis.UniversalClient // nil without Redis
-	document   []byte                // openapi.json
-	docs       []byte                // the page at /docs
+	redis      redis.UniversalClient  // nil without Redis
+	document   []byte                 // openapi.json
+	docs       func() ([]byte, error) // the page at /docs, rendered when first asked for
 
 	base     context.Context // ends when the shutdown has waited long enough
 	cut      context.CancelFunc
