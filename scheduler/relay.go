@@ -2,14 +2,10 @@ package scheduler
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"time"
 
-	"github.com/hibiken/asynq"
-
-	"github.com/purser-dev/purser/jobs"
 	"github.com/purser-dev/purser/models"
 )
 
@@ -118,7 +114,7 @@ func (s *Scheduler) handOverOne(ctx context.Context, a models.Alarm) error {
 		return nil
 	}
 	if !a.Old {
-		if held, err := s.holds(a); held || err != nil {
+		if held, err := s.holds(ctx, a); held || err != nil {
 			return err
 		}
 	}
@@ -129,23 +125,4 @@ func (s *Scheduler) handOverOne(ctx context.Context, a models.Alarm) error {
 	s.relayed.Add(1)
 	_, err = s.publisher.HandOver(ctx, h)
 	return err
-}
-
-// holds reports whether Redis has the task where a worker will find it.
-func (s *Scheduler) holds(a models.Alarm) (bool, error) {
-	info, err := s.inspector.GetTaskInfo(string(a.Queue), jobs.TaskID(a.JobID, a.Epoch))
-	switch {
-	case errors.Is(err, asynq.ErrTaskNotFound):
-		return false, nil
-	case errors.Is(err, asynq.ErrQueueNotFound):
-		return true, nil // it was not registered again yet; that the task is there, the conflict has told
-	case err != nil:
-		return false, err // nothing is known: an epoch for each job that waits would flood a Redis which has trouble already
-	}
-	switch info.State {
-	case asynq.TaskStatePending, asynq.TaskStateRetry, asynq.TaskStateScheduled, asynq.TaskStateAggregating:
-		return true, nil
-	}
-	// Active: its worker lost it before it could claim the job. Archived or completed: it will not be taken again.
-	return false, nil
 }

@@ -152,6 +152,78 @@ func TestATaskThatWillNotBeTakenGetsANewEpoch(t *testing.T) {
 	})
 }
 
+// A Redis that evicts keys may lose a queue, or what is to be tried again, and keep the tasks that were in it.
+func TestATaskWithoutItsQueueGetsANewEpoch(t *testing.T) {
+	const prefix = "asynq:{fulfilment}:"
+	each(t, func(b *bench) {
+		client := b.redis.Client
+		handed := func(s *Scheduler, runAt time.Time) models.Job {
+			j := b.staged()
+			if ok, err := s.publisher.HandOver(b.Context(), jobs.Handover{JobID: j.ID, Kind: j.Kind, RunAt: runAt}); !ok || err != nil {
+				b.Fatalf("%v, %v", ok, err)
+			}
+			return j
+		}
+		for _, c := range []struct {
+			what  string
+			state asynq.TaskState
+			lose  func(s *Scheduler, j models.Job) error
+			epoch int
+		}{
+			{"the queue is gone", asynq.TaskStatePending, func(_ *Scheduler, j models.Job) error {
+				return client.Del(b.Context(), prefix+"pending").Err()
+			}, 1},
+			{"and others have come since", asynq.TaskStatePending, func(s *Scheduler, j models.Job) error {
+				long := time.Now().Add(-2 * clockDoubt).UnixNano()
+				err := client.HSet(b.Context(), prefix+"t:"+jobs.TaskID(j.ID, 0), "pending_since", long).Err()
+				err = errors.Join(err, client.Del(b.Context(), prefix+"pending").Err())
+				handed(s, time.Time{})
+				return err
+			}, 1},
+			{"a moment ago, as clocks differ", asynq.TaskStatePending, func(s *Scheduler, j models.Job) error {
+				handed(s, time.Time{})
+				return client.HSet(b.Context(), prefix+"t:"+jobs.TaskID(j.ID, 0), "pending_since", time.Now().Add(-clockDoubt/2).UnixNano()).Err()
+			}, 0},
+			{"a long queue is before it", asynq.TaskStatePending, func(s *Scheduler, j models.Job) error {
+				other := handed(s, time.Time{})
+				err := client.LRem(b.Context(), prefix+"pending", 0, jobs.TaskID(other.ID, 0)).Err()
+				return errors.Join(err, client.RPush(b.Context(), prefix+"pending", jobs.TaskID(other.ID, 0)).Err(),
+					client.HSet(b.Context(), prefix+"t:"+jobs.TaskID(other.ID, 0), "pending_since", time.Now().Add(-time.Hour).UnixNano()).Err())
+			}, 0},
+			{"what is scheduled is gone", asynq.TaskStateScheduled, func(_ *Scheduler, j models.Job) error {
+				return client.Del(b.Context(), prefix+"scheduled").Err()
+			}, 1},
+			{"what is to be tried again is gone", asynq.TaskStateRetry, func(_ *Scheduler, j models.Job) error {
+				b.move(j, "pending", "retry")
+				return client.Del(b.Context(), prefix+"retry").Err()
+			}, 1},
+		} {
+			if err := client.Del(b.Context(), prefix+"pending").Err(); err != nil {
+				b.Fatal(err)
+			}
+			s, runAt := b.scheduler(), time.Time{}
+			if c.state == asynq.TaskStateScheduled {
+				runAt = time.Now().Add(time.Hour)
+			}
+			j := handed(s, runAt)
+			if err := c.lose(s, j); err != nil {
+				b.Fatal(err)
+			}
+			if got := b.state(j, 0); got != c.state {
+				b.Fatalf("%s: the task is %v, want %v", c.what, got, c.state)
+			}
+			b.ring(j.ID)
+			b.round(s)
+			if got := b.job(j.ID); got.Epoch != c.epoch || got.State != models.JobDue || got.Attempts != 0 {
+				b.Errorf("%s: epoch %d, %s", c.what, got.Epoch, got.State)
+			}
+			if c.epoch == 1 && b.state(j, 1) == 0 {
+				b.Errorf("%s: there is no second copy", c.what)
+			}
+		}
+	})
+}
+
 // A job that has waited for a day behind a task that Redis claims to have gets one new copy, not one with every alarm from then on.
 func TestADayOfConflictsRaisesTheEpochOnce(t *testing.T) {
 	each(t, func(b *bench) {
