@@ -96,13 +96,14 @@ func (w *world) add(p plan) {
 		if !p.paid() {
 			continue
 		}
-		text := "Your keys:\n"
+		var text strings.Builder
+		text.WriteString("Your keys:\n")
 		for unit := range articleOf(l.Product).units(l.Quantity) {
 			key := fmt.Sprintf("KEY-%s-%d-%d", p.name, i, unit)
 			it.Licenses = append(it.Licenses, license{ID: "lic" + key, Key: key, Status: "active", DeliveredAt: &at})
-			text += key + "\n"
+			text.WriteString(key + "\n")
 		}
-		write(text)
+		write(text.String())
 		tell("product.delivered", it.ID)
 	}
 	w.orders = append(w.orders, o)

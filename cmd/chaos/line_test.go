@@ -19,8 +19,13 @@ const deadline = 20 * time.Second
 
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(deadline); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
+	tick, late := time.NewTicker(time.Millisecond), time.NewTimer(deadline)
+	defer tick.Stop()
+	defer late.Stop()
+	for !done() {
+		select {
+		case <-tick.C:
+		case <-late.C:
 			t.Fatalf("never: %s", what)
 		}
 	}

@@ -65,8 +65,9 @@ func newReceiver(take func(event)) (*receiver, error) {
 }
 
 func (r *receiver) serve(listener net.Listener) {
-	r.listener, r.server = listener, &http.Server{Handler: http.HandlerFunc(r.answer)}
-	go func() { _ = r.server.Serve(listener) }()
+	server := &http.Server{Handler: http.HandlerFunc(r.answer)}
+	r.listener, r.server = listener, server
+	go func() { _ = server.Serve(listener) }()
 }
 
 // trust is the secret that deliveries are signed with.
