@@ -321,7 +321,12 @@ func (j *journey) measure(ctx context.Context, profile, redisURL string, times i
 	if err != nil {
 		return err
 	}
-	if _, err := j.at(ctx, journeyTarget/2, 3*time.Second); err != nil { // warm up
+	// What only the first minute of an installation pays: each connection plans each statement half a dozen times before PostgreSQL settles
+	// for a plan, and without statistics it plans badly.
+	if _, err := j.at(ctx, journeyTarget, 10*time.Second); err != nil {
+		return err
+	}
+	if err := j.i.analyze(ctx); err != nil {
 		return err
 	}
 	first, err := j.at(ctx, journeyTarget, minute)

@@ -83,6 +83,16 @@ func (b *bench) admin(ctx context.Context, statement string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
+// analyze brings PostgreSQL's statistics up to date.
+func (i *installation) analyze(ctx context.Context) error {
+	conn, err := pgx.Connect(ctx, i.databaseURL)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "ANALYZE")
+	return errors.Join(err, conn.Close(ctx))
+}
+
 // close stops what still runs and drops the database.
 func (i *installation) close() error {
 	var errs []error
