@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -120,7 +119,7 @@ func (s *Server) ask(h http.Handler, r *http.Request) (a *netAnswer) {
 	a = &netAnswer{header: http.Header{}}
 	defer func() {
 		if v := recover(); v != nil {
-			s.log.Error("Asynqmon panicked", "error", fmt.Sprint(v), "stack", stack())
+			s.log.Error("Asynqmon panicked", "error", panicText(v), "stack", stack())
 			a = &netAnswer{header: http.Header{}, status: http.StatusInternalServerError}
 		}
 		if a.status == 0 {

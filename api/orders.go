@@ -83,7 +83,7 @@ type listOrdersInput struct {
 	Email             string    `query:"email" maxLength:"254" doc:"The customer's email address, whole; case does not matter."`
 	Number            string    `query:"number" maxLength:"40"`
 	ExternalID        string    `query:"external_id" maxLength:"200"`
-	Product           string    `query:"product" maxLength:"200" doc:"The id or SKU of a product that is in the order."`
+	Product           string    `query:"product" maxLength:"200" doc:"A product that is in the order: its id, or the SKU that it has now."`
 	CreatedFrom       time.Time `query:"created_from" doc:"From this time on, inclusive."`
 	CreatedTo         time.Time `query:"created_to" doc:"Up to this time, inclusive."`
 }

@@ -115,7 +115,7 @@ type Stock struct{ Available, Waiting int }
 
 func stockOf(db *gorm.DB, productID string, test bool) (Stock, error) {
 	var available, waiting int64
-	if err := db.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = ?", productID, test, PoolKeyAvailable).Count(&available).Error; err != nil {
+	if err := db.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = 'available'", productID, test).Count(&available).Error; err != nil {
 		return Stock{}, err
 	}
 	err := db.Model(&Item{}).Where("product_id = ? AND test = ? AND waiting_for = ?", productID, test, waitingForPool).Count(&waiting).Error

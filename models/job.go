@@ -30,7 +30,7 @@ const (
 type Job struct {
 	ID   string `gorm:"primaryKey"`
 	Kind string
-	// Args are ids and nothing else: Asynq and its dashboard show them.
+	// Args are ids, and yes or no, and nothing else: Asynq and its dashboard show them.
 	Args       JobArgs `gorm:"serializer:json"`
 	OrderID    *string
 	MerchantID *string
@@ -74,7 +74,7 @@ type JobArgs struct {
 }
 
 func (j *Job) handover() jobs.Handover {
-	args, _ := json.Marshal(j.Args) // a struct of strings always marshals
+	args, _ := json.Marshal(j.Args) // a struct of strings and booleans always marshals
 	return jobs.Handover{JobID: j.ID, Kind: j.Kind, Epoch: j.Epoch, Args: args, RunAt: j.RunAt}
 }
 

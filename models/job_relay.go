@@ -19,6 +19,8 @@ var oldAlarms = int(24 * time.Hour / jobs.AlarmAfter(1000))
 type Alarm struct {
 	jobs.Handover
 	Queue jobs.Queue
+	// Again means that it is not the first alarm of this epoch: whoever has the task has had it for long.
+	Again bool
 	// Old means that the job has met conflicts for so long that the task in Redis is not to be trusted.
 	Old bool
 }
@@ -95,7 +97,7 @@ func (t *tx) alarm(j *Job) (Alarm, error) {
 		j.Epoch++
 		j.RunAt = t.now
 	}
-	return Alarm{Handover: j.handover(), Queue: kind.Queue, Old: j.Alarms >= oldAlarms}, nil
+	return Alarm{Handover: j.handover(), Queue: kind.Queue, Again: j.State == JobDue && j.Alarms > 0, Old: j.Alarms >= oldAlarms}, nil
 }
 
 // wind winds the alarms of locked jobs up, and makes those due again that are running and have attempts left.

@@ -202,9 +202,10 @@ func withProduct(db, q *gorm.DB, sc Scope, idOrSKU string) (*gorm.DB, error) {
 	return q.Where("EXISTS (SELECT 1 FROM items WHERE items.order_id = orders.id AND items.product_id IN ?)", ids), nil
 }
 
-// stampSlack is how far the time in an order's id may be from the time of its creation, which the transaction took when it began. The
-// bounds on id are there to be searched by the primary key; those on created_at decide.
-const stampSlack = time.Minute
+// stampSlack is how far the time in an order's id may be from the time of its creation: the transaction took that when it began, and the
+// times in ids do not go back with a clock that is set back. The bounds on id are there to be searched by an index; those on created_at
+// decide.
+const stampSlack = 24 * time.Hour
 
 // loadOrders is loadOrder for a page of orders, with one query a table.
 func loadOrders(db *gorm.DB, orders []Order) error {

@@ -70,6 +70,19 @@ func (s *Store) Due(ctx context.Context, kind jobs.Kind) (bool, error) {
 		return true, nil
 	}
 	ids, err := s.some(ctx, due, 1)
+	if err != nil || len(ids) == 0 {
+		return false, err
+	}
+	busy, err := s.underWay(ctx, kind)
+	return !busy, err
+}
+
+// underWay reports whether a tick of a kind is still to be done, or is being done: it finds what is due now too, and two at once would
+// leave no time between their batches.
+func (s *Store) underWay(ctx context.Context, kind jobs.Kind) (bool, error) {
+	var ids []string
+	err := s.read(ctx).Model(&Job{}).Where("dedupe_key > ? AND dedupe_key < ? AND finished_at IS NULL", tickKey(kind, s.now().Add(-keepTicks)), kind.Name+"A").
+		Limit(1).Pluck("id", &ids).Error // 'A' follows on '@'
 	return len(ids) > 0, err
 }
 

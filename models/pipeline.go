@@ -61,7 +61,7 @@ const divisionByZero = "22012" // PostgreSQL, appendix A
 // changing makes a statement out of a compare-and-set that fails by itself, and the transaction with it, unless it changes as many rows as
 // are wanted. So COMMIT need not wait for its answer.
 func changing(wanted int, text string) string {
-	return fmt.Sprintf("WITH changed AS (%s RETURNING 1) SELECT 1 / (count(*) = %d)::int FROM changed", text, wanted)
+	return fmt.Sprintf("WITH changed AS (%s RETURNING 1) SELECT 1 / (count(*) = %d)::int /* by zero: refused */ FROM changed", text, wanted)
 }
 
 // pipeline is one transaction of PostgreSQL's. What is queued goes out, in its order, before or together with whatever else is asked of

@@ -29,12 +29,11 @@ type Swept struct {
 // days ago (periodic ones an hour ago), jobs that died or were cancelled 90 days ago and whose delivery, email or item is not waiting
 // for somebody to retry it, answers of idempotent requests after 24 hours, and expired sessions. Safe to repeat, to race and to cut
 // off.
-func (s *Store) Sweep(ctx context.Context) error {
-	_, err := s.sweep(ctx, s.now())
-	return err
-}
+//
+// It returns what it deleted, also when it was cut off.
+func (s *Store) Sweep(ctx context.Context) (Swept, error) { return s.sweep(ctx, s.now()) }
 
-// SweepAt is Sweep as if it were another time. It returns what it deleted, also when it was cut off.
+// SweepAt is Sweep as if it were another time.
 func (s *Store) SweepAt(ctx context.Context, now time.Time) (Swept, error) {
 	return s.sweep(ctx, now.UTC().Truncate(time.Microsecond))
 }

@@ -129,7 +129,7 @@ func TestSweepSessions(t *testing.T) {
 		if n := ok(s.SweepAt(t.Context(), time.Now().Add(models.SessionLifetime-time.Minute)))(t).Sessions; n != 0 {
 			t.Errorf("%d sessions deleted before their end", n)
 		}
-		if err := s.Sweep(t.Context()); err != nil {
+		if _, err := s.Sweep(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		ok(s.SessionAccount(t.Context(), token))(t)

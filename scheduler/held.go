@@ -13,7 +13,7 @@ import (
 )
 
 // holds reports whether Redis has the task where a worker will find it. What the task says of itself is not enough: a Redis that evicts
-// keys may have kept the task and lost its queue.
+// keys may have kept the task and lost its queue. That is looked into with the second alarm, so that a backlog costs no more than it must.
 func (s *Scheduler) holds(ctx context.Context, a models.Alarm) (bool, error) {
 	id := jobs.TaskID(a.JobID, a.Epoch)
 	info, err := s.inspector.GetTaskInfo(string(a.Queue), id)
@@ -27,16 +27,18 @@ func (s *Scheduler) holds(ctx context.Context, a models.Alarm) (bool, error) {
 	}
 	// The keys are those of Asynq (internal/base).
 	prefix := "asynq:{" + string(a.Queue) + "}:"
-	switch info.State {
-	case asynq.TaskStatePending:
+	switch state := info.State; {
+	case state != asynq.TaskStatePending && state != asynq.TaskStateRetry && state != asynq.TaskStateScheduled:
+		// Active: its worker lost it before it could claim the job. Archived or completed: it will not be taken again.
+		return false, nil
+	case !a.Again:
+		return true, nil
+	case state == asynq.TaskStatePending:
 		return s.inLine(ctx, prefix, id)
-	case asynq.TaskStateRetry:
+	case state == asynq.TaskStateRetry:
 		return s.inSet(ctx, prefix+"retry", id)
-	case asynq.TaskStateScheduled:
-		return s.inSet(ctx, prefix+"scheduled", id)
 	}
-	// Active: its worker lost it before it could claim the job. Archived or completed: it will not be taken again.
-	return false, nil
+	return s.inSet(ctx, prefix+"scheduled", id)
 }
 
 func (s *Scheduler) inSet(ctx context.Context, key, id string) (bool, error) {

@@ -214,6 +214,11 @@ func TestATaskWithoutItsQueueGetsANewEpoch(t *testing.T) {
 			}
 			b.ring(j.ID)
 			b.round(s)
+			if got := b.job(j.ID).Epoch; got != 0 {
+				b.Errorf("%s: epoch %d after the first alarm", c.what, got)
+			}
+			b.ring(j.ID)
+			b.round(s)
 			if got := b.job(j.ID); got.Epoch != c.epoch || got.State != models.JobDue || got.Attempts != 0 {
 				b.Errorf("%s: epoch %d, %s", c.what, got.Epoch, got.State)
 			}

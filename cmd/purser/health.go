@@ -100,7 +100,7 @@ func (h *health) probe(asked context.Context, c check) string {
 	go func() {
 		defer func() {
 			if p := recover(); p != nil {
-				answer <- fmt.Errorf("panic: %v", p)
+				answer <- fmt.Errorf("panic: %T", p)
 			}
 		}()
 		answer <- c.Probe(ctx)
