@@ -38,6 +38,7 @@ func TestListingsSkipWhatTheyDoNotLookFor(t *testing.T) {
 	}
 	for _, c := range []struct{ name, plan, want string }{
 		{"terminated orders", orders(models.OrderFilter{Status: "terminated"}), "orders_terminated"},
+		{"deleted orders", orders(models.OrderFilter{Status: "deleted"}), "orders_deleted"},
 		{"unpaid orders", orders(models.OrderFilter{Status: "not_paid"}), "orders_expiry|orders_reminders"},
 		{"orders that are delivered in part", orders(models.OrderFilter{FulfillmentStatus: "partially_delivered"}), "orders_partly_delivered"},
 		{"paid orders that are not delivered", orders(models.OrderFilter{Status: "paid", FulfillmentStatus: "not_delivered"}), "orders_undelivered"},

@@ -182,11 +182,11 @@ func (s *Store) eachDue(ctx context.Context, due func(time.Time) dueOrders, act 
 	return total, ctx.Err()
 }
 
-// rest waits as long as the batch before took, or until the context ends: nobody waits for this work, and customers do for what it uses.
-func rest(ctx context.Context, took time.Duration) {
+// rest lets customers have what a batch used for a while: nobody waits for this work, and they do. It ends with the context.
+func rest(ctx context.Context, pause time.Duration) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(min(took, time.Second)):
+	case <-time.After(min(pause, time.Second)):
 	}
 }
 

@@ -15,8 +15,10 @@ const (
 	keepTicks = time.Hour           // periodic jobs, of which there are thousands a day
 )
 
-// sweepBatch is how many rows one transaction deletes, so that none is long.
-const sweepBatch = 5000
+const (
+	sweepBatch = 1000 // rows that one transaction deletes, so that none is long, nor what it writes to the disk at once
+	sweepRest  = 3    // how many times as long as a batch took the next one waits
+)
 
 // Swept counts the rows that a sweep has deleted.
 type Swept struct {
@@ -95,7 +97,7 @@ func (s *Store) deleteBatches(ctx context.Context, deleted *int64, table, key, s
 		if *deleted += n; n < sweepBatch {
 			return nil
 		}
-		rest(ctx, time.Since(began))
+		rest(ctx, sweepRest*time.Since(began))
 	}
 }
 
