@@ -156,8 +156,8 @@ func TestAPanicOfAsynqmonIsAnError(t *testing.T) {
 		if bytes.Contains(got.body, []byte("disco")) {
 			t.Errorf("tells: %s", got.body)
 		}
-		if !strings.Contains(d.log.String(), "disco") {
-			t.Error("the log does not tell")
+		if log := d.log.String(); !strings.Contains(log, "Asynqmon panicked") || strings.Contains(log, "disco") {
+			t.Errorf("the log does not tell that it panicked, or tells what the panic said: %s", log)
 		}
 	})
 }
