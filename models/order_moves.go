@@ -203,9 +203,9 @@ func withProduct(db, q *gorm.DB, sc Scope, idOrSKU string) (*gorm.DB, error) {
 }
 
 // stampSlack is how far the time in an order's id may be from the time of its creation: the transaction took that when it began, and the
-// times in ids do not go back with a clock that is set back. The bounds on id are there to be searched by an index; those on created_at
-// decide.
-const stampSlack = 24 * time.Hour
+// times in ids do not go back with a clock that is set back, by more than this one hopes. The bounds on id are there to be searched by an
+// index, and every order in the slack is read; those on created_at decide.
+const stampSlack = 5 * time.Minute
 
 // loadOrders is loadOrder for a page of orders, with one query a table.
 func loadOrders(db *gorm.DB, orders []Order) error {
