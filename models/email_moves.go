@@ -132,7 +132,7 @@ type sent struct {
 // another kind, so that many of them are recorded together.
 func (s *Store) KeepSent(ctx context.Context, c *Claim, e *Email) error {
 	r := sent{c, sentLine(e, s.now())}
-	if e.Kind != EmailLicense && e.OrderID != nil {
+	if e.Kind != EmailLicense {
 		if _, together, err := s.mailing.do(ctx, r); together || err != nil {
 			return err
 		}
@@ -161,14 +161,10 @@ func (t *tx) sent(r *sent) error {
 }
 
 func sentLine(e *Email, at time.Time) History {
-	line := History{
-		ID: newID("his"), MerchantID: e.MerchantID, At: at, Kind: "email.sent", Actor: actorWorker, Summary: "An email was sent.",
+	return History{
+		ID: newID("his"), MerchantID: e.MerchantID, OrderID: *e.OrderID, At: at, Kind: "email.sent", Actor: actorWorker, Summary: "An email was sent.",
 		Detail: map[string]any{"email": e.ID, "email_kind": e.Kind},
 	}
-	if e.OrderID != nil {
-		line.OrderID = *e.OrderID
-	}
-	return line
 }
 
 // KeepSkipped records that an email is no longer wanted.

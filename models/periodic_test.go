@@ -338,3 +338,31 @@ func TestPeriodicWorkStopsWhenItsTimeIsOver(t *testing.T) {
 		}
 	})
 }
+
+// A tick finds everything that is due, so another is not staged before it is done: two at once would leave customers no rest between them.
+func TestATickIsDueWhenTheLastIsDone(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		settings(t, s, shop, `{"delete_unpaid_after":"60m","reminders":{"online":[],"offline":[]}}`)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		aged(t, s, storetest.Order(t, s, shop.Test, "editor", 1).ID, 2*time.Hour)
+		kind := kindOf(t, jobs.KindExpire)
+		is := func(when string, want bool) {
+			t.Helper()
+			if due := ok(s.Due(t.Context(), kind))(t); due != want {
+				t.Errorf("%s: due is %t", when, due)
+			}
+		}
+		is("at first", true)
+		if err := s.StageTick(t.Context(), kind, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		is("while a tick waits", false)
+		c := take(t, s, storetest.Jobs(t, s, jobs.KindExpire)[0])
+		is("while it is done", false)
+		if err := s.Keep(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		is("after it, with an order left", true)
+	})
+}
