@@ -64,6 +64,12 @@ func (s *Store) EventsQuery(ctx context.Context, sc Scope, f EventFilter) (strin
 	return pageQuery[Event](q)
 }
 
+// NextKeysQuery is the statement that reads the next key of a pool, with its parameters.
+func (s *Store) NextKeysQuery(ctx context.Context, productID string, test bool) (string, []any) {
+	q := nextKeys(s.read(ctx).Session(&gorm.Session{DryRun: true}), productID, test, 1).Find(new([]PoolKey))
+	return q.Statement.SQL.String(), q.Statement.Vars
+}
+
 // DueQueries are the statements that look for orders which are to expire and to be reminded, with their parameters.
 func (s *Store) DueQueries(ctx context.Context) (queries [2]string, values [2][]any) {
 	for i, due := range []dueOrders{s.expired(s.now()), s.reminders(s.now())} {

@@ -113,9 +113,7 @@ func (t *tx) takeFromPool(o *Order, i *Item, p *Product, actor string, skip bool
 	}
 	var keys []PoolKey
 	err := together(t.DB, func(db *gorm.DB) *gorm.DB {
-		// The state in so many words, so that every plan may use the index of these few.
-		return t.s.dialect.lock(db, options).Where("product_id = ? AND test = ? AND state = 'available'", i.ProductID, i.Test).
-			Order("id").Limit(len(missing)).Find(&keys)
+		return nextKeys(t.s.dialect.lock(db, options), i.ProductID, i.Test, len(missing)).Find(&keys)
 	})
 	if err != nil || len(keys) < len(missing) {
 		return false, err
@@ -189,8 +187,7 @@ func (t *tx) warnOfLowPool(o *Order, i *Item, p *Product, n int) error {
 		return nil
 	}
 	var left []string
-	if err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = 'available'", p.ID, i.Test).
-		Limit(*threshold+1).Pluck("id", &left).Error; err != nil {
+	if err := nextKeys(t.Model(&PoolKey{}), p.ID, i.Test, *threshold+1).Pluck("id", &left).Error; err != nil {
 		return err
 	}
 	// Only the allocation that crosses the line tells: before it, more than the threshold were left.
@@ -206,7 +203,7 @@ func (t *tx) warnOfLowPool(o *Order, i *Item, p *Product, n int) error {
 
 type poolEvent struct {
 	Product   poolProduct `json:"product"`
-	Available int64       `json:"available"`
+	Available int         `json:"available"`
 }
 
 type poolProduct struct {
@@ -216,11 +213,11 @@ type poolProduct struct {
 }
 
 func (t *tx) emitPool(kind, fact string, sc Scope, p *Product) error {
-	var n int64
-	if err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = 'available'", p.ID, sc.Test).Count(&n).Error; err != nil {
+	n, err := t.countAvailable(p.ID, sc.Test)
+	if err != nil {
 		return err
 	}
-	_, err := t.emit(sc, kind, fact, nil, poolEvent{poolProduct{p.ID, p.SKU, p.Name}, n})
+	_, err = t.emit(sc, kind, fact, nil, poolEvent{poolProduct{p.ID, p.SKU, p.Name}, n})
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"unicode/utf8"
 
+	"gorm.io/gorm"
 	"gorm.io/gorm/clause"
 
 	"github.com/purser-dev/purser/jobs"
@@ -59,7 +60,7 @@ func (s *Store) AddPoolKeys(ctx context.Context, sc Scope, product string, keys 
 			return err
 		}
 		up.Duplicates = len(keys) - up.Added
-		available, err := t.countPool(p.ID, sc.Test, PoolKeyAvailable)
+		available, err := t.countAvailable(p.ID, sc.Test)
 		if err != nil {
 			return err
 		}
@@ -112,9 +113,21 @@ func (t *tx) insertPoolKeys(p *Product, test bool, keys []string) (added int, er
 	return added, insert()
 }
 
-func (t *tx) countPool(productID string, test bool, state string) (int, error) {
+// availableKeys narrows to the keys of a product that are left: those without an item. It says so in the words of the index of them
+// (pool_keys_next), so that every plan may use it.
+func availableKeys(db *gorm.DB, productID string, test bool) *gorm.DB {
+	return db.Where("product_id = ? AND test = ? AND item_id IS NULL", productID, test)
+}
+
+// nextKeys narrows to the first n available keys in the order in which they are sold. Only the index of the available ones has that order:
+// by any other, PostgreSQL walks through all that were sold before.
+func nextKeys(db *gorm.DB, productID string, test bool, n int) *gorm.DB {
+	return availableKeys(db, productID, test).Order("created_at, id").Limit(n)
+}
+
+func (t *tx) countAvailable(productID string, test bool) (int, error) {
 	var n int64
-	err := t.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = ?", productID, test, state).Count(&n).Error
+	err := availableKeys(t.Model(&PoolKey{}), productID, test).Count(&n).Error
 	return int(n), err
 }
 
