@@ -29,11 +29,11 @@ type paymentOutput struct{ Body models.PaymentView }
 // createPayment pays by the first way that is offered for the method and the order's currency.
 func (s *Server) createPayment(ctx context.Context, in *createPaymentInput) (*paymentOutput, error) {
 	sc := scope(ctx)
-	o, err := s.store.Order(ctx, sc, in.ID)
+	o, choices, err := s.store.OrderToPay(ctx, sc, in.ID)
 	if err != nil {
 		return nil, problem(err)
 	}
-	choice, err := s.choiceOf(ctx, sc, o, &in.Body)
+	choice, err := choiceOf(choices, sc, &in.Body)
 	if err != nil {
 		return nil, problem(err)
 	}
@@ -44,16 +44,12 @@ func (s *Server) createPayment(ctx context.Context, in *createPaymentInput) (*pa
 	return &paymentOutput{Body: s.store.PaymentView(p)}, nil
 }
 
-func (s *Server) choiceOf(ctx context.Context, sc models.Scope, o *models.OrderView, in *PaymentRequest) (models.PayChoice, error) {
+func choiceOf(choices []models.PayChoice, sc models.Scope, in *PaymentRequest) (models.PayChoice, error) {
 	switch {
 	case in.Card != nil && !sc.Test:
 		return models.PayChoice{}, invalid("card", "is accepted by the test gateway only, with a test key")
 	case in.Card != nil && in.Method != payment.MethodCard:
 		return models.PayChoice{}, invalid("card", "goes with method card only")
-	}
-	choices, err := s.store.PayChoices(ctx, sc, o.Currency)
-	if err != nil {
-		return models.PayChoice{}, err
 	}
 	i := slices.IndexFunc(choices, func(c models.PayChoice) bool { return c.Method == in.Method })
 	if i < 0 {

@@ -51,7 +51,6 @@ func (w *Worker) deliver(ctx context.Context, c *models.Claim) result {
 		}
 		span.End()
 	})
-	calling(ctx).leave() // what remains to be done is not the server's fault
 	if w.ObserveWebhook != nil {
 		w.ObserveWebhook(webhookOutcome(res))
 	}

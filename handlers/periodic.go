@@ -19,14 +19,14 @@ func (w *Worker) remind(ctx context.Context, c *models.Claim) result {
 }
 
 // expire deletes the unpaid orders whose term is over. Safe to repeat because each order is looked at again under its lock; a run that is cut
-// off leaves the rest to the next tick.
+// off leaves the rest to the next tick. An order that cannot be deleted fails the run, when all the others are.
 func (w *Worker) expire(ctx context.Context, c *models.Claim) result {
 	n, err := w.Store.ExpireOrders(ctx)
-	if err != nil && !goesOn(ctx, n) {
-		return w.unread(c, err)
-	}
 	if n > 0 {
 		w.Log.Info("unpaid orders expired", "orders", n)
+	}
+	if err != nil && !goesOn(ctx, n) {
+		return w.unread(c, err)
 	}
 	return w.keepNothing(c)
 }

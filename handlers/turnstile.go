@@ -208,7 +208,8 @@ func (p *pass) leave() {
 	})
 }
 
-// call runs the request to the server, and learns from how long it takes.
+// call runs the request to the server, and learns from how long it takes. With the answer the place is given back: what remains to be done is
+// not the server's fault.
 func (p *pass) call(request func()) {
 	if p == nil {
 		request()
@@ -219,6 +220,7 @@ func (p *pass) call(request func()) {
 	sent := t.now()
 	p.door.out = append(p.door.out, sent)
 	t.mu.Unlock()
+	defer p.leave()
 	defer func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()

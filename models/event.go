@@ -62,6 +62,12 @@ func (r RawJSON) MarshalJSON() ([]byte, error) {
 	return []byte(r), nil
 }
 
+// UnmarshalJSON keeps the text itself, which is also how pgx reads a column of type json.
+func (r *RawJSON) UnmarshalJSON(text []byte) error {
+	*r = RawJSON(text)
+	return nil
+}
+
 // emit records a fact and stages its delivery to every endpoint that is subscribed to it now. It returns the event's id.
 func (t *tx) emit(sc Scope, kind, fact string, orderID *string, data any) (string, error) {
 	body, err := json.Marshal(data)

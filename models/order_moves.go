@@ -85,10 +85,15 @@ func (s *Store) snapshotOrder(ctx context.Context, expression, parameter string,
 
 // Order returns an order as the outside sees it, with its licence keys.
 func (s *Store) Order(ctx context.Context, sc Scope, id string) (*OrderView, error) {
+	return s.orderOf(ctx, sc, id)
+}
+
+// orderOf is Order, with what else is to be asked of the same state of the database.
+func (s *Store) orderOf(ctx context.Context, sc Scope, id string, too ...question) (*OrderView, error) {
 	if !isID(id, "ord") {
 		return nil, notFound("order")
 	}
-	o, err := s.snapshotOrder(ctx, "?", id)
+	o, err := s.snapshotOrder(ctx, "?", id, too...)
 	if err != nil {
 		return nil, orNotFound(err, "order")
 	}

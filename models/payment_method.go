@@ -215,10 +215,27 @@ type PayChoice struct {
 // unless another gateway for cards is offered, and a transfer to the sample account, unless one to another account was set up.
 func (s *Store) PayChoices(ctx context.Context, sc Scope, currency string) ([]PayChoice, error) {
 	var rows []PaymentMethod
-	if err := paymentMethods(s.read(ctx), sc).Order("position, id").Find(&rows).Error; err != nil {
+	if err := listMethods(s.read(ctx), sc, &rows).Error; err != nil {
 		return nil, err
 	}
-	var out []PayChoice
+	return payChoices(rows, sc, currency), nil
+}
+
+// OrderToPay returns an order, and the ways to pay it.
+func (s *Store) OrderToPay(ctx context.Context, sc Scope, id string) (*OrderView, []PayChoice, error) {
+	var rows []PaymentMethod
+	o, err := s.orderOf(ctx, sc, id, func(db *gorm.DB) *gorm.DB { return listMethods(db, sc, &rows) })
+	if err != nil {
+		return nil, nil, err
+	}
+	return o, payChoices(rows, sc, o.Currency), nil
+}
+
+func listMethods(db *gorm.DB, sc Scope, rows *[]PaymentMethod) *gorm.DB {
+	return paymentMethods(db, sc).Order("position, id").Find(rows)
+}
+
+func payChoices(rows []PaymentMethod, sc Scope, currency string) (out []PayChoice) {
 	for _, m := range rows {
 		if !m.Active || len(m.Currencies) > 0 && !slices.Contains(m.Currencies, currency) {
 			continue
@@ -234,5 +251,5 @@ func (s *Store) PayChoices(ctx context.Context, sc Scope, currency string) ([]Pa
 	if sc.Test && !slices.ContainsFunc(rows, func(m PaymentMethod) bool { return m.Method == GatewayBankTransfer }) {
 		out = append(out, PayChoice{Method: GatewayBankTransfer, Gateway: GatewayBankTransfer})
 	}
-	return out, nil
+	return out
 }

@@ -2,6 +2,8 @@ package models
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"slices"
 	"time"
 
@@ -154,32 +156,82 @@ func (t *tx) remind(o *Order, rules []reminderRule) error {
 	return t.email(Email{Kind: EmailReminder, Fact: fact, Stage: latest}, o)
 }
 
-// eachDue acts on every order that a selection finds, a batch a transaction. It returns on how many.
+// eachDue acts on every order that a selection finds, a batch a transaction. It returns on how many. An order on which nobody can act does not
+// stand in the way of the others: a batch that fails goes one by one, and the error that is returned in the end names those that failed.
 func (s *Store) eachDue(ctx context.Context, due func(time.Time) dueOrders, act func(*tx, []Order) error) (total int, err error) {
-	for ctx.Err() == nil {
+	hopeless := map[string]error{}
+	for ctx.Err() == nil && len(hopeless) < dueBatch {
 		began := time.Now()
-		ids, err := s.some(ctx, due(s.now()), dueBatch)
-		if err != nil || len(ids) == 0 {
-			return total, err
-		}
-		var batch []Order
-		err = s.write(ctx, func(t *tx) error {
-			var err error
-			if batch, err = t.lockDue(ids, due); err != nil || len(batch) == 0 {
-				return err
-			}
-			return act(t, batch)
-		})
+		ids, err := s.some(ctx, due(s.now()), dueBatch+len(hopeless))
 		if err != nil {
 			return total, err
 		}
-		total += len(batch)
-		if len(ids) < dueBatch || len(batch) == 0 {
-			return total, nil
+		ids = slices.DeleteFunc(ids, func(id string) bool { return hopeless[id] != nil })
+		n := 0
+		if len(ids) > 0 {
+			n, err = s.actOn(ctx, ids, due, act)
+			total += n
+		}
+		switch {
+		case passing(ctx, err):
+			return total, err
+		case err != nil:
+			n, err = s.actOnEach(ctx, ids, due, act, hopeless)
+			if total += n; err != nil {
+				return total, err
+			}
+		case n == 0 || len(ids) < dueBatch:
+			return total, failures(hopeless)
 		}
 		rest(ctx, time.Since(began))
 	}
-	return total, ctx.Err()
+	return total, errors.Join(ctx.Err(), failures(hopeless))
+}
+
+// actOnEach acts on some orders one by one, and collects what is wrong with those on which it cannot.
+func (s *Store) actOnEach(
+	ctx context.Context, ids []string, due func(time.Time) dueOrders, act func(*tx, []Order) error, hopeless map[string]error,
+) (total int, err error) {
+	for _, id := range ids {
+		n, err := s.actOn(ctx, []string{id}, due, act)
+		if passing(ctx, err) {
+			return total, err
+		}
+		if total += n; err != nil {
+			hopeless[id] = err
+		}
+	}
+	return total, nil
+}
+
+// passing reports that an error is not the order's fault.
+func passing(ctx context.Context, err error) bool {
+	return err != nil && (ctx.Err() != nil || Unavailable(err))
+}
+
+// failures tells which orders could not be acted on, and why, in words that are fit for a log; nil if there are none.
+func failures(of map[string]error) error {
+	all := make([]error, 0, len(of))
+	for _, id := range slices.Sorted(maps.Keys(of)) {
+		all = append(all, errors.New("order "+id+": "+ErrorText(of[id])))
+	}
+	return errors.Join(all...)
+}
+
+// actOn acts in one transaction on those of some orders that are due yet, and that nobody else holds. It returns on how many.
+func (s *Store) actOn(ctx context.Context, ids []string, due func(time.Time) dueOrders, act func(*tx, []Order) error) (n int, err error) {
+	err = s.write(ctx, func(t *tx) error {
+		batch, err := t.lockDue(ids, due)
+		if err != nil || len(batch) == 0 {
+			return err
+		}
+		n = len(batch)
+		return act(t, batch)
+	})
+	if err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // rest lets customers have what a batch used for a while: nobody waits for this work, and they do. It ends with the context.

@@ -142,6 +142,46 @@ func TestWhoIsNotReminded(t *testing.T) {
 	})
 }
 
+// An order that cannot be deleted, here because the database refuses another one of its size, keeps no other order from it, and is named.
+func TestAnOrderThatCannotExpire(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop, other := storetest.Merchant(t, s), storetest.Merchant(t, s)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		storetest.Product(t, s, other.Test, "editor", models.MethodTemplate)
+		old := func(shop storetest.Shop, quantity int, age time.Duration) string {
+			id := storetest.Order(t, s, shop.Test, "editor", quantity).ID
+			aged(t, s, id, age)
+			return id
+		}
+		const day = 24 * time.Hour
+		gone := old(shop, 2, 0)
+		ok(s.CancelOrder(t.Context(), shop.Test, gone, "", "test"))(t)
+		storetest.Exec(t, s, `CREATE UNIQUE INDEX narrow ON orders (total) WHERE status = 'deleted'`)
+		damaged := old(shop, 2, 200*day) // the first in the queue
+		sound := []string{old(shop, 1, 100*day), old(other, 3, 100*day)}
+		status := func(id string) string { return texts(t, s, `SELECT status FROM orders WHERE id = $1`, id)[0] }
+		for round, want := range []int{len(sound), 0} {
+			n, err := s.ExpireOrders(t.Context())
+			if n != want || err == nil || !strings.Contains(err.Error(), damaged) || strings.Contains(err.Error(), sound[0]) {
+				t.Errorf("run %d: %d orders expired, want %d and an error about %s: %v", round+1, n, want, damaged, err)
+			}
+		}
+		for _, id := range sound {
+			if got := status(id); got != "deleted" {
+				t.Errorf("an order behind it is %s", got)
+			}
+		}
+		if got := status(damaged); got != "not_paid" {
+			t.Errorf("it is %s", got)
+		}
+		storetest.Exec(t, s, `DROP INDEX narrow`)
+		if n := ok(s.ExpireOrders(t.Context()))(t); n != 1 || status(damaged) != "deleted" {
+			t.Errorf("%d orders expired when it was mended", n)
+		}
+		healthy(t, s)
+	})
+}
+
 // Between the staging of a reminder and its sending the order may be paid or deleted.
 func TestAReminderIsLookedAtAgainWhenItIsSent(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {

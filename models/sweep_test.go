@@ -2,6 +2,7 @@ package models_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -65,6 +66,34 @@ func TestSweepJobs(t *testing.T) {
 		}
 		if after := storetest.Count(t, s, `SELECT COUNT(*) FROM jobs`); after != before-3 {
 			t.Errorf("%d jobs are left of %d", after, before)
+		}
+	})
+}
+
+// What retention got done before it was cut off is told, and the rest is left to the next time.
+func TestSweepIsCutOff(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		old := now.Add(-8 * 24 * time.Hour)
+		const all, first = 1500, 1000 // jobs, and those of the first transaction
+		var rows strings.Builder
+		for i := range all {
+			fmt.Fprintf(&rows, ",('%08x-%04x-7000-8000-%012x', 'item.fulfil', '{}', 'done', 8, $1, $1, $1, $1)", old.UnixMilli()>>16, old.UnixMilli()&0xffff, i)
+		}
+		storetest.Exec(t, s, `INSERT INTO jobs (id, kind, args, state, max_attempts, run_at, alarm_at, created_at, finished_at) VALUES `+rows.String()[1:], old)
+		// The newest of them is wanted yet, so the second transaction fails.
+		storetest.Exec(t, s, `CREATE TABLE wanted (job_id text REFERENCES jobs (id))`)
+		storetest.Exec(t, s, `INSERT INTO wanted SELECT MAX(id) FROM jobs`)
+		swept, err := s.SweepAt(t.Context(), now)
+		if err == nil || swept.Jobs != first {
+			t.Errorf("%d jobs deleted, want %d and an error: %v", swept.Jobs, first, err)
+		}
+		if n := storetest.Count(t, s, `SELECT COUNT(*) FROM jobs`); n != all-first {
+			t.Errorf("%d jobs are left, want %d", n, all-first)
+		}
+		storetest.Exec(t, s, `DROP TABLE wanted`)
+		if n := ok(s.SweepAt(t.Context(), now))(t).Jobs; n != all-first {
+			t.Errorf("the next sweep deleted %d jobs, want %d", n, all-first)
 		}
 	})
 }
