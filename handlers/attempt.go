@@ -74,6 +74,7 @@ var performers = map[string]performer{
 	jobs.KindFulfil:    (*Worker).fulfil,
 	jobs.KindFillPool:  (*Worker).fillPool,
 	jobs.KindSendEmail: (*Worker).sendEmail,
+	jobs.KindReminder:  (*Worker).sendEmail,
 	jobs.KindDeliver:   (*Worker).deliver,
 	jobs.KindSettle:    (*Worker).settle,
 	jobs.KindCallback:  (*Worker).callback,

@@ -40,7 +40,7 @@ func goesOn(ctx context.Context, done int) bool {
 // sweep deletes what retention no longer keeps. Safe to repeat and to cut off because it deletes the oldest first, in batches.
 func (w *Worker) sweep(ctx context.Context, c *models.Claim) result {
 	n, err := w.Store.Sweep(ctx)
-	if err != nil && !goesOn(ctx, int(n.Jobs+n.IdempotencyKeys+n.Sessions)) {
+	if err != nil && !goesOn(ctx, int(n.Rows())) {
 		return w.unread(c, err)
 	}
 	return w.keepNothing(c)

@@ -16,6 +16,7 @@ const (
 	Payments    Queue = "payments"
 	Fulfilment  Queue = "fulfilment"
 	Email       Queue = "email"
+	Reminders   Queue = "reminders"
 	Webhooks    Queue = "webhooks"
 	Maintenance Queue = "maintenance"
 )
@@ -31,6 +32,7 @@ var Queues = []struct {
 	{Payments, 2, 8},
 	{Fulfilment, 4, 4},
 	{Email, 4, 8},
+	{Reminders, 1, 8}, // a merchant may have very many at once, and nobody's licence is to wait behind them
 	{Webhooks, 8, 16},
 	{Maintenance, 1, 1},
 }
@@ -77,6 +79,7 @@ const (
 	KindFulfil    = "item.fulfil"
 	KindFillPool  = "pool.fill"
 	KindSendEmail = "email.send"
+	KindReminder  = "reminder.send"
 	KindDeliver   = "webhook.deliver"
 	KindSettle    = "payment.settle"
 	KindCallback  = "payment.callback"
@@ -105,6 +108,7 @@ var Kinds = []Kind{
 	{Name: KindFulfil, Queue: Fulfilment, MaxAttempts: 8, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, 10*time.Minute)},
 	{Name: KindFillPool, Queue: Fulfilment, MaxAttempts: 8, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, 5*time.Minute)},
 	{Name: KindSendEmail, Queue: Email, MaxAttempts: 14, Timeout: 30 * time.Second, Backoff: exponential(5*time.Second, 6*time.Hour)},
+	{Name: KindReminder, Queue: Reminders, MaxAttempts: 14, Timeout: 30 * time.Second, Backoff: exponential(5*time.Second, 6*time.Hour)},
 	{Name: KindDeliver, Queue: Webhooks, MaxAttempts: len(webhookPauses) + 1, Timeout: 20 * time.Second, Backoff: schedule(webhookPauses)},
 	{Name: KindSettle, Queue: Payments, MaxAttempts: 20, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, time.Hour)},
 	{Name: KindCallback, Queue: Payments, MaxAttempts: 20, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, time.Hour)},

@@ -169,7 +169,7 @@ func TestQueueByName(t *testing.T) {
 			t.Errorf("QueueByName(%q) = %q, %v", q.Name, found, err)
 		}
 	}
-	if _, err := QueueByName("default"); err == nil || !strings.Contains(err.Error(), "payments, fulfilment, email, webhooks, maintenance") {
+	if _, err := QueueByName("default"); err == nil || !strings.Contains(err.Error(), "payments, fulfilment, email, reminders, webhooks, maintenance") {
 		t.Errorf("an unknown queue: %v", err)
 	}
 }

@@ -30,13 +30,14 @@ import (
 // dialect is what differs between PostgreSQL and SQLite, all in this file.
 type dialect struct{ sqlite bool }
 
-// after is the database's clock plus d. SQLite lives in this process, so its clock is ours.
+// after is the database's clock plus d. SQLite lives in this process, so its clock is ours. PostgreSQL may ask this clock anew for each row, so
+// that it would look up no index by it; the SELECT around it asks once.
 func (d dialect) after(s *Store, delay time.Duration) any {
 	if d.sqlite {
 		return s.now().Add(delay)
 	}
 	if delay == 0 {
-		return clause.Expr{SQL: "clock_timestamp()"}
+		return clause.Expr{SQL: "(SELECT clock_timestamp())"}
 	}
 	return clause.Expr{SQL: "clock_timestamp() + CAST(? AS bigint) * interval '1 microsecond'", Vars: []any{delay.Microseconds()}}
 }
@@ -49,15 +50,16 @@ func (d dialect) minusSeconds(column string) string {
 	return "CAST(? AS timestamptz) - " + column + " * interval '1 second'"
 }
 
-// some is a statement for up to n orders that are due, and its last parameters. PostgreSQL finds those that have been due for longest, so that
-// no merchant's many keep another's few waiting, and reads no more than n of each rule for it, however many unpaid orders there are. SQLite,
+// some is a statement for up to n orders that are due, and its last parameters. PostgreSQL takes turns:
+// the one of each rule that has been due for longest, then the next of each, so that no merchant's many keep another's few waiting. It reads no
+// more than n of each rule for it, however many unpaid orders there are. SQLite,
 // which cannot do that, reads a rule after the other and stops at n.
 func (d dialect) some(due dueOrders, n int) (statement string, limits []any) {
 	if d.sqlite {
 		return "SELECT o.id FROM " + due.rules + " CROSS JOIN orders AS o WHERE " + due.condition + " LIMIT ?", []any{n}
 	}
-	return "SELECT o.id FROM " + due.rules + " CROSS JOIN LATERAL (SELECT o.id, o.unpaid_since FROM orders AS o WHERE " + due.condition +
-		" ORDER BY o.unpaid_since LIMIT ?) AS o ORDER BY o.unpaid_since LIMIT ?", []any{n, n}
+	return "SELECT o.id FROM " + due.rules + " CROSS JOIN LATERAL (SELECT o.id, ROW_NUMBER() OVER (ORDER BY o.unpaid_since) AS turn" +
+		" FROM orders AS o WHERE " + due.condition + " ORDER BY o.unpaid_since LIMIT ?) AS o ORDER BY o.turn LIMIT ?", []any{n, n}
 }
 
 // epoch is an SQL expression for a time in seconds since 1970. The type of an aggregate's result is lost on SQLite, so that it could not

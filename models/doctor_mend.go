@@ -96,7 +96,7 @@ func mendEmail(t *tx, id string) error {
 	if err := t.Where("id = ?", id).Take(&e).Error; err != nil {
 		return err
 	}
-	job := t.stage(jobs.KindSendEmail, Job{Args: JobArgs{Email: e.ID}, OrderID: e.OrderID, MerchantID: &e.MerchantID})
+	job := t.stage(e.jobKind(), Job{Args: JobArgs{Email: e.ID}, OrderID: e.OrderID, MerchantID: &e.MerchantID})
 	return t.Model(&Email{}).Where("id = ?", e.ID).Update("job_id", job).Error
 }
 

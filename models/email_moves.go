@@ -37,7 +37,15 @@ func (t *tx) address(e *Email, o *Order) {
 }
 
 func (t *tx) stageEmail(e *Email) {
-	t.stage(jobs.KindSendEmail, Job{ID: e.JobID, Args: JobArgs{Email: e.ID}, OrderID: e.OrderID, MerchantID: &e.MerchantID})
+	t.stage(e.jobKind(), Job{ID: e.JobID, Args: JobArgs{Email: e.ID}, OrderID: e.OrderID, MerchantID: &e.MerchantID})
+}
+
+// jobKind is the kind of the job that sends an email.
+func (e *Email) jobKind() string {
+	if e.Kind == EmailReminder {
+		return jobs.KindReminder
+	}
+	return jobs.KindSendEmail
 }
 
 // Mailing is an email with everything that its text and recipient are derived from.
@@ -115,7 +123,7 @@ type Stock struct{ Available, Waiting int }
 
 func stockOf(db *gorm.DB, productID string, test bool) (Stock, error) {
 	var available, waiting int64
-	if err := db.Model(&PoolKey{}).Where("product_id = ? AND test = ? AND state = 'available'", productID, test).Count(&available).Error; err != nil {
+	if err := availableKeys(db.Model(&PoolKey{}), productID, test).Count(&available).Error; err != nil {
 		return Stock{}, err
 	}
 	err := db.Model(&Item{}).Where("product_id = ? AND test = ? AND waiting_for = ?", productID, test, waitingForPool).Count(&waiting).Error

@@ -70,6 +70,17 @@ func (s *Store) NextKeysQuery(ctx context.Context, productID string, test bool) 
 	return q.Statement.SQL.String(), q.Statement.Vars
 }
 
+// SomeExpired are up to n of the orders that are due to expire.
+func (s *Store) SomeExpired(ctx context.Context, n int) ([]string, error) {
+	return s.some(ctx, &s.expiry, n)
+}
+
+// OverdueQuery is the statement by which the relay looks for alarms, with its parameters.
+func (s *Store) OverdueQuery(ctx context.Context) (string, []any) {
+	q := s.overdue(s.read(ctx).Session(&gorm.Session{DryRun: true})).Find(new([]Job))
+	return q.Statement.SQL.String(), q.Statement.Vars
+}
+
 // DueQueries are the statements that look for orders which are to expire and to be reminded, with their parameters.
 func (s *Store) DueQueries(ctx context.Context) (queries [2]string, values [2][]any) {
 	for i, due := range []dueOrders{s.expired(s.now()), s.reminders(s.now())} {

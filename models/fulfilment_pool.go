@@ -75,9 +75,10 @@ func (t *tx) lockPool(i *Item) (*Product, error) {
 	return &p, err
 }
 
-// waiting asks for one of those items that wait for keys.
+// waiting asks for one of those items that wait for keys: the first, because only the index of those that wait has that order, and PostgreSQL
+// would look for any by reading all that were ever sold.
 func waiting(db *gorm.DB) *gorm.DB {
-	return db.Model(&Item{}).Where("waiting_for = ?", waitingForPool).Limit(1)
+	return db.Model(&Item{}).Where("waiting_for = ?", waitingForPool).Order("waiting_since, id").Limit(1)
 }
 
 func (t *tx) someoneWaits(i *Item) (bool, error) {

@@ -272,6 +272,9 @@ func (s *Store) Jobs(ctx context.Context, f JobFilter) ([]Job, error) {
 			q = q.Where(column+" = ?", v)
 		}
 	}
+	if f.State == JobDue || f.State == JobRunning {
+		q = q.Where("finished_at IS NULL") // of which there is an index
+	}
 	var out []Job
 	return out, q.Find(&out).Error
 }

@@ -14,7 +14,7 @@ func (t *tx) consequence(kind string, args JobArgs, reason, actor string) error 
 	switch kind {
 	case jobs.KindFulfil:
 		return ignoreGone(t.failFulfilment(args.Item, reason, actor))
-	case jobs.KindSendEmail:
+	case jobs.KindSendEmail, jobs.KindReminder:
 		return ignoreGone(t.failEmail(args.Email, reason, actor))
 	case jobs.KindDeliver:
 		return t.finishDelivery(args.Delivery, DeliveryFailed)
@@ -108,7 +108,7 @@ func (t *tx) reopen(o *Order, j *Job, actor string) error {
 	switch j.Kind {
 	case jobs.KindDeliver:
 		return t.reopenDelivery(j.Args.Delivery)
-	case jobs.KindSendEmail:
+	case jobs.KindSendEmail, jobs.KindReminder:
 		var e Email
 		if err := t.Where("id = ?", j.Args.Email).Take(&e).Error; err != nil {
 			return orNotFound(err, "email")

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"gorm.io/gorm"
+
 	"github.com/purser-dev/purser/jobs"
 )
 
@@ -25,6 +27,12 @@ type Alarm struct {
 	Old bool
 }
 
+// overdue asks for the promises whose alarm has passed.
+func (s *Store) overdue(db *gorm.DB) *gorm.DB {
+	return db.Raw(`SELECT * FROM jobs WHERE finished_at IS NULL AND alarm_at <= ? AND kind IN ? ORDER BY alarm_at LIMIT ?`+s.dialect.skipLocked(),
+		s.dialect.after(s, 0), kindNames(), relayBatch)
+}
+
 // TakeAlarms takes up to 500 unfinished promises whose alarm has passed, by the database's clock, and winds their alarms up
 // again. A running one has lost its worker: it becomes due in a new epoch, or dead if its attempts are used up. A due one is to
 // be handed over in the same epoch. Any number of schedulers may call it at once. Jobs of kinds that this version does not know are left to
@@ -33,9 +41,7 @@ func (s *Store) TakeAlarms(ctx context.Context) (alarms []Alarm, more bool, err 
 	var lost []Job
 	err = s.write(ctx, func(t *tx) error {
 		var rows []Job
-		q := t.Raw(`SELECT * FROM jobs WHERE finished_at IS NULL AND alarm_at <= ? AND kind IN ? ORDER BY alarm_at LIMIT ?`+s.dialect.skipLocked(),
-			s.dialect.after(s, 0), kindNames(), relayBatch)
-		if err := q.Scan(&rows).Error; err != nil {
+		if err := s.overdue(t.DB).Scan(&rows).Error; err != nil {
 			return err
 		}
 		alarms, lost, more = nil, nil, len(rows) == relayBatch

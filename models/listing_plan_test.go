@@ -69,13 +69,27 @@ func TestPeriodicWorkSkipsWhatIsNotDue(t *testing.T) {
 	}
 	queries, values := s.DueQueries(t.Context())
 	for i, want := range []string{
-		`Limit .*\n.*Index Scan using orders_expiry.*\n.*Index Cond: \(\(merchant_id = m\.id\) AND \(unpaid_since <= `,
-		`Limit .*\n.*Index Scan using orders_reminders.*\n.*Index Cond: \(\(merchant_id = r\.merchant_id\) AND .* AND \(unpaid_since <= `,
+		`Limit .*\n.*WindowAgg .*\n.*Index Scan using orders_expiry.*\n.*Index Cond: \(\(merchant_id = m\.id\) AND \(unpaid_since <= `,
+		`Limit .*\n.*WindowAgg .*\n.*Index Scan using orders_reminders.*\n.*Index Cond: \(\(merchant_id = r\.merchant_id\) AND .* AND \(unpaid_since <= `,
 	} {
 		plan := explain(t, s, queries[i], values[i])
 		if !regexp.MustCompile(want).MatchString(plan) {
 			t.Errorf("the plan is not by %s:\n%s", want, plan)
 		}
+	}
+}
+
+// However many promises wait for a time to come, the relay reads only those whose alarm has passed.
+func TestTheRelaySkipsWhatWaits(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "postgres")
+	storetest.Exec(t, s, `INSERT INTO jobs (id, kind, args, state, max_attempts, run_at, alarm_at, created_at)
+		SELECT '00000000-0000-7000-8000-' || lpad(n::text, 12, '0'), 'webhook.deliver', '{}', 'due', 10, now() + interval '1 day', now() + interval '1 day', now()
+		FROM generate_series(1, 5000) AS n`)
+	storetest.Exec(t, s, `ANALYZE jobs`)
+	query, values := s.OverdueQuery(t.Context())
+	if plan := explain(t, s, query, values); !regexp.MustCompile(`Index Scan using jobs_alarm.*\n.*Index Cond: \(alarm_at <= `).MatchString(plan) {
+		t.Errorf("the relay reads what waits:\n%s", plan)
 	}
 }
 

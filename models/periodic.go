@@ -3,7 +3,6 @@ package models
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"time"
 
@@ -46,11 +45,22 @@ func (s *Store) reminders(now time.Time) dueOrders {
 	}
 }
 
-// some returns up to n of the orders.
-func (s *Store) some(ctx context.Context, due dueOrders, n int) (ids []string, err error) {
-	statement, limits := s.dialect.some(due, n)
-	err = s.read(ctx).Raw(statement, append(due.values[:len(due.values):len(due.values)], limits...)...).Scan(&ids).Error
-	return ids, err
+// periodic is one kind of periodic work on orders.
+type periodic struct {
+	due   func(time.Time) dueOrders
+	aside setAside
+}
+
+// some returns up to n of the orders that are due, without those that are set aside.
+func (s *Store) some(ctx context.Context, p *periodic, n int) (ids []string, err error) {
+	aside := p.aside.at(s.now())
+	due := p.due(s.now())
+	statement, limits := s.dialect.some(due, n+len(aside))
+	if err := s.read(ctx).Raw(statement, append(due.values[:len(due.values):len(due.values)], limits...)...).Scan(&ids).Error; err != nil {
+		return nil, err
+	}
+	ids = slices.DeleteFunc(ids, func(id string) bool { _, ok := aside[id]; return ok })
+	return ids[:min(n, len(ids))], nil
 }
 
 // among returns those of some orders that are due.
@@ -62,16 +72,16 @@ func (t *tx) among(ids []string, due dueOrders) (still []string, err error) {
 
 // Due reports whether a periodic kind has anything to do, so that its ticks cost one query while it has not.
 func (s *Store) Due(ctx context.Context, kind jobs.Kind) (bool, error) {
-	var due dueOrders
+	var p *periodic
 	switch kind.Name {
 	case jobs.KindExpire:
-		due = s.expired(s.now())
+		p = &s.expiry
 	case jobs.KindRemind:
-		due = s.reminders(s.now())
+		p = &s.reminding
 	default:
 		return true, nil
 	}
-	ids, err := s.some(ctx, due, 1)
+	ids, err := s.some(ctx, p, 1)
 	if err != nil || len(ids) == 0 {
 		return false, err
 	}
@@ -91,7 +101,7 @@ func (s *Store) underWay(ctx context.Context, kind jobs.Kind) (bool, error) {
 // ExpireOrders deletes unpaid orders whose term is over, in batches, until none is left or the context ends. It returns how many.
 // Safe to repeat and to race because each order is looked at again under its lock.
 func (s *Store) ExpireOrders(ctx context.Context) (expired int, err error) {
-	return s.eachDue(ctx, s.expired, func(t *tx, due []Order) error {
+	return s.eachDue(ctx, &s.expiry, func(t *tx, due []Order) error {
 		if err := t.lockCountersOf(due); err != nil {
 			return err
 		}
@@ -119,7 +129,7 @@ func (t *tx) expire(o *Order) error {
 // RemindOrders stages the reminders that are due, in batches, until none is left or the context ends. It returns for how many orders. One
 // that has slept through several gets the latest only.
 func (s *Store) RemindOrders(ctx context.Context) (reminded int, err error) {
-	return s.eachDue(ctx, s.reminders, func(t *tx, due []Order) error {
+	return s.eachDue(ctx, &s.reminding, func(t *tx, due []Order) error {
 		merchants := make([]string, len(due))
 		for i := range due {
 			merchants[i] = due[i].MerchantID
@@ -157,51 +167,45 @@ func (t *tx) remind(o *Order, rules []reminderRule) error {
 }
 
 // eachDue acts on every order that a selection finds, a batch a transaction. It returns on how many. An order on which nobody can act does not
-// stand in the way of the others: a batch that fails goes one by one, and the error that is returned in the end names those that failed.
-func (s *Store) eachDue(ctx context.Context, due func(time.Time) dueOrders, act func(*tx, []Order) error) (total int, err error) {
-	hopeless := map[string]error{}
-	for ctx.Err() == nil && len(hopeless) < dueBatch {
+// stand in the way of the others: a batch that fails goes one by one, those that fail then are set aside, and the error that is returned in
+// the end names them.
+func (s *Store) eachDue(ctx context.Context, p *periodic, act func(*tx, []Order) error) (total int, err error) {
+	var failed []error
+	for ctx.Err() == nil {
 		began := time.Now()
-		ids, err := s.some(ctx, due(s.now()), dueBatch+len(hopeless))
+		ids, err := s.some(ctx, p, dueBatch)
 		if err != nil {
 			return total, err
 		}
-		ids = slices.DeleteFunc(ids, func(id string) bool { return hopeless[id] != nil })
 		n := 0
 		if len(ids) > 0 {
-			n, err = s.actOn(ctx, ids, due, act)
+			n, err = s.actOn(ctx, ids, p, act)
 			total += n
 		}
 		switch {
 		case passing(ctx, err):
 			return total, err
 		case err != nil:
-			n, err = s.actOnEach(ctx, ids, due, act, hopeless)
-			if total += n; err != nil {
-				return total, err
+			for _, id := range ids {
+				n, err := s.actOn(ctx, []string{id}, p, act)
+				if passing(ctx, err) {
+					return total, err
+				}
+				if total += n; err == nil {
+					continue
+				}
+				s.log.Error("an order that is due is set aside", "order", id, "for", asideFor, "err", ErrorText(err))
+				failed = append(failed, errors.New("order "+id+": "+ErrorText(err)))
+				if !p.aside.add(id, s.now()) {
+					return total, errors.Join(failed...)
+				}
 			}
 		case n == 0 || len(ids) < dueBatch:
-			return total, failures(hopeless)
+			return total, errors.Join(failed...)
 		}
 		rest(ctx, time.Since(began))
 	}
-	return total, errors.Join(ctx.Err(), failures(hopeless))
-}
-
-// actOnEach acts on some orders one by one, and collects what is wrong with those on which it cannot.
-func (s *Store) actOnEach(
-	ctx context.Context, ids []string, due func(time.Time) dueOrders, act func(*tx, []Order) error, hopeless map[string]error,
-) (total int, err error) {
-	for _, id := range ids {
-		n, err := s.actOn(ctx, []string{id}, due, act)
-		if passing(ctx, err) {
-			return total, err
-		}
-		if total += n; err != nil {
-			hopeless[id] = err
-		}
-	}
-	return total, nil
+	return total, errors.Join(append(failed, ctx.Err())...)
 }
 
 // passing reports that an error is not the order's fault.
@@ -209,19 +213,10 @@ func passing(ctx context.Context, err error) bool {
 	return err != nil && (ctx.Err() != nil || Unavailable(err))
 }
 
-// failures tells which orders could not be acted on, and why, in words that are fit for a log; nil if there are none.
-func failures(of map[string]error) error {
-	all := make([]error, 0, len(of))
-	for _, id := range slices.Sorted(maps.Keys(of)) {
-		all = append(all, errors.New("order "+id+": "+ErrorText(of[id])))
-	}
-	return errors.Join(all...)
-}
-
 // actOn acts in one transaction on those of some orders that are due yet, and that nobody else holds. It returns on how many.
-func (s *Store) actOn(ctx context.Context, ids []string, due func(time.Time) dueOrders, act func(*tx, []Order) error) (n int, err error) {
+func (s *Store) actOn(ctx context.Context, ids []string, p *periodic, act func(*tx, []Order) error) (n int, err error) {
 	err = s.write(ctx, func(t *tx) error {
-		batch, err := t.lockDue(ids, due)
+		batch, err := t.lockDue(ids, p.due)
 		if err != nil || len(batch) == 0 {
 			return err
 		}

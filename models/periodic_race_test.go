@@ -38,7 +38,7 @@ func TestRacingWorkersRemindOnce(t *testing.T) {
 		if n := storetest.Count(t, s, `SELECT COUNT(DISTINCT order_id) FROM emails WHERE kind = 'payment_reminder'`); n != orders {
 			t.Errorf("%d orders were reminded", n)
 		}
-		if n := storetest.Count(t, s, `SELECT COUNT(*) FROM emails`); n != orders || len(jobsOf(t, s, shop, jobs.KindSendEmail)) != orders {
+		if n := storetest.Count(t, s, `SELECT COUNT(*) FROM emails`); n != orders || len(jobsOf(t, s, shop, jobs.KindReminder)) != orders {
 			t.Errorf("%d emails are staged", n)
 		}
 		healthy(t, s)

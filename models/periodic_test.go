@@ -3,6 +3,7 @@ package models_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -160,11 +161,19 @@ func TestAnOrderThatCannotExpire(t *testing.T) {
 		damaged := old(shop, 2, 200*day) // the first in the queue
 		sound := []string{old(shop, 1, 100*day), old(other, 3, 100*day)}
 		status := func(id string) string { return texts(t, s, `SELECT status FROM orders WHERE id = $1`, id)[0] }
-		for round, want := range []int{len(sound), 0} {
-			n, err := s.ExpireOrders(t.Context())
-			if n != want || err == nil || !strings.Contains(err.Error(), damaged) || strings.Contains(err.Error(), sound[0]) {
-				t.Errorf("run %d: %d orders expired, want %d and an error about %s: %v", round+1, n, want, damaged, err)
-			}
+		n, err := s.ExpireOrders(t.Context())
+		if n != len(sound) || err == nil || !strings.Contains(err.Error(), damaged) || strings.Contains(err.Error(), sound[0]) {
+			t.Errorf("%d orders expired, want %d and an error about %s: %v", n, len(sound), damaged, err)
+		}
+		if due := ok(s.Due(t.Context(), kindOf(t, jobs.KindExpire)))(t); due {
+			t.Error("it is tried again at every tick")
+		}
+		if n := ok(s.ExpireOrders(t.Context()))(t); n != 0 {
+			t.Errorf("%d orders expired again", n)
+		}
+		old(shop, 4, 300*day)
+		if n := ok(s.ExpireOrders(t.Context()))(t); n != 1 {
+			t.Errorf("%d orders expired beside it, want 1", n)
 		}
 		for _, id := range sound {
 			if got := status(id); got != "deleted" {
@@ -175,10 +184,55 @@ func TestAnOrderThatCannotExpire(t *testing.T) {
 			t.Errorf("it is %s", got)
 		}
 		storetest.Exec(t, s, `DROP INDEX narrow`)
-		if n := ok(s.ExpireOrders(t.Context()))(t); n != 1 || status(damaged) != "deleted" {
+		if n := ok(storetest.Again(t, s).ExpireOrders(t.Context()))(t); n != 1 || status(damaged) != "deleted" {
 			t.Errorf("%d orders expired when it was mended", n)
 		}
 		healthy(t, s)
+	})
+}
+
+// One merchant's many orders do not keep another's few waiting, although all of them have been due for longer.
+func TestMerchantsTakeTurns(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "postgres")
+	order := func(shop storetest.Shop, age time.Duration) string {
+		o := storetest.Order(t, s, shop.Test, "editor", 1)
+		aged(t, s, o.ID, age)
+		return o.ID
+	}
+	many, few := storetest.Merchant(t, s), storetest.Merchant(t, s)
+	for _, shop := range []storetest.Shop{many, few} {
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+	}
+	const day = 24 * time.Hour
+	var older []string
+	for n := range 5 {
+		older = append(older, order(many, time.Duration(300-n)*day))
+	}
+	first, second := order(few, 100*day), order(few, 99*day)
+	want := []string{older[0], older[1], first, second}
+	slices.Sort(want)
+	got := ok(s.SomeExpired(t.Context(), len(want)))(t)
+	if slices.Sort(got); !slices.Equal(got, want) {
+		t.Errorf("chosen are %v, want %v", got, want)
+	}
+}
+
+// However many reminders there are, nobody's licence waits behind them: they have a queue of their own.
+func TestRemindersHaveTheirOwnQueue(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		settings(t, s, shop, `{"reminders":{"online":["1s"],"offline":[]}}`)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		aged(t, s, storetest.Order(t, s, shop.Test, "editor", 1).ID, time.Minute)
+		others := len(storetest.Jobs(t, s, jobs.KindSendEmail))
+		ok(s.RemindOrders(t.Context()))(t)
+		if reminders, now := len(storetest.Jobs(t, s, jobs.KindReminder)), len(storetest.Jobs(t, s, jobs.KindSendEmail)); reminders != 1 || now != others {
+			t.Errorf("%d reminders, and %d emails of other kinds, of which there were %d", reminders, now, others)
+		}
+		if kindOf(t, jobs.KindReminder).Queue == kindOf(t, jobs.KindSendEmail).Queue {
+			t.Error("they share a queue")
+		}
 	})
 }
 

@@ -38,6 +38,9 @@ type Store struct {
 	reads  *gorm.DB // reads outside a transaction; on PostgreSQL the same as db
 	claims *gorm.DB // claims of jobs, which need not be durable; on PostgreSQL with synchronous_commit=off
 	batches
+	// What the ticks do with the orders that are due.
+	expiry, reminding periodic
+
 	dialect dialect
 	keys    *Keyring
 	hasher  hasher
@@ -54,6 +57,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
+	s.expiry.due, s.reminding.due = s.expired, s.reminders
 	var err error
 	if o.DatabaseURL != "" {
 		err = s.openPostgres(ctx, o)

@@ -10,9 +10,11 @@ import (
 
 // How long what is finished is kept.
 const (
-	keepDone  = 7 * 24 * time.Hour  // jobs that succeeded
-	keepEnded = 90 * 24 * time.Hour // jobs that are dead or were cancelled
-	keepTicks = time.Hour           // periodic jobs, of which there are thousands a day
+	keepDone      = 7 * 24 * time.Hour  // jobs that succeeded
+	keepEnded     = 90 * 24 * time.Hour // jobs that are dead or were cancelled
+	keepTicks     = time.Hour           // periodic jobs, of which there are thousands a day
+	keepDeadTicks = 24 * time.Hour      // those that failed; a later one has done their work
+	keepCarts     = 90 * 24 * time.Hour // carts that nobody has touched, as unpaid orders
 )
 
 const (
@@ -25,12 +27,16 @@ type Swept struct {
 	Jobs            int64
 	IdempotencyKeys int64
 	Sessions        int64
+	Carts           int64
 }
 
+// Rows is how many they are in all.
+func (n Swept) Rows() int64 { return n.Jobs + n.IdempotencyKeys + n.Sessions + n.Carts }
+
 // Sweep deletes what retention no longer keeps, the oldest first, in batches that are a transaction each: jobs that were done seven
-// days ago (periodic ones an hour ago), jobs that died or were cancelled 90 days ago and whose delivery, email or item is not waiting
-// for somebody to retry it, answers of idempotent requests after 24 hours, and expired sessions. Safe to repeat, to race and to cut
-// off.
+// days ago (periodic ones an hour ago, or a day if they failed), jobs that died or were cancelled 90 days ago and whose delivery, email or item
+// is not waiting for somebody to retry it, answers of idempotent requests after 24 hours, expired sessions, and carts that nobody has touched
+// for 90 days. Safe to repeat, to race and to cut off.
 //
 // It returns what it deleted, also when it was cut off.
 func (s *Store) Sweep(ctx context.Context) (Swept, error) { return s.sweep(ctx, s.now()) }
@@ -45,57 +51,93 @@ func (s *Store) sweep(ctx context.Context, now time.Time) (n Swept, err error) {
 		if k.Every == 0 {
 			continue
 		}
-		// The keys of ticks sort by their period, so a range of them finds the old ones without reading the others.
-		if err := s.deleteBatches(ctx, &n.Jobs, "jobs", "id",
-			`SELECT id FROM jobs WHERE dedupe_key >= ? AND dedupe_key < ? AND state = 'done' LIMIT ?`,
-			tickKey(k, time.Unix(0, 0)), tickKey(k, now.Add(-keepTicks))); err != nil {
-			return n, err
+		for _, old := range []outdated{
+			{where: "j.dedupe_key < ? AND j.state = 'done'", values: []any{tickKey(k, now.Add(-keepTicks))}},
+			{where: "j.dedupe_key < ? AND j.state IN ('dead', 'cancelled')", values: []any{tickKey(k, now.Add(-keepDeadTicks))}},
+		} {
+			// The keys of ticks sort by their period, so a range of them finds the old ones without reading the others.
+			old.table, old.key, old.from = "jobs", "dedupe_key", tickKey(k, time.Unix(0, 0))
+			if err := s.deleteBatches(ctx, &n.Jobs, old); err != nil {
+				return n, err
+			}
 		}
 	}
 	// Ids are in the order of their making, and nothing ends before it is made: the bound on id keeps the scan to the old rows.
 	done, ended := now.Add(-keepDone), now.Add(-keepEnded)
-	if err := s.deleteBatches(ctx, &n.Jobs, "jobs", "id",
-		`SELECT id FROM jobs WHERE id < ? AND state = 'done' AND finished_at < ? ORDER BY id LIMIT ?`, firstJobID(done), done); err != nil {
-		return n, err
+	for _, old := range []outdated{
+		{where: "j.id < ? AND j.state = 'done' AND j.finished_at < ?", values: []any{firstJobID(done), done}},
+		{where: "j.id < ? AND j.state IN ('dead', 'cancelled') AND j.finished_at < ?" + beyondRetry, values: []any{firstJobID(ended), ended}},
+	} {
+		old.table, old.key = "jobs", "id"
+		if err := s.deleteBatches(ctx, &n.Jobs, old); err != nil {
+			return n, err
+		}
 	}
-	if err := s.deleteBatches(ctx, &n.Jobs, "jobs", "id", endedJobs, firstJobID(ended), ended); err != nil {
-		return n, err
+	for _, other := range []struct {
+		deleted *int64
+		old     outdated
+	}{
+		{&n.IdempotencyKeys, outdated{table: "idempotency_keys", key: "id", where: "j.created_at <= ?", order: "created_at", values: []any{now.Add(-idempotencyTerm)}}},
+		{&n.Sessions, outdated{table: "sessions", key: "digest", where: "j.expires_at <= ?", order: "expires_at", values: []any{now}}},
+		{&n.Carts, outdated{table: "carts", key: "id", where: "j.updated_at <= ?", order: "updated_at", values: []any{now.Add(-keepCarts)}}},
+	} {
+		if err := s.deleteBatches(ctx, other.deleted, other.old); err != nil {
+			return n, err
+		}
 	}
-	if err := s.deleteBatches(ctx, &n.IdempotencyKeys, "idempotency_keys", "id",
-		`SELECT id FROM idempotency_keys WHERE created_at <= ? ORDER BY created_at LIMIT ?`, now.Add(-idempotencyTerm)); err != nil {
-		return n, err
-	}
-	err = s.deleteBatches(ctx, &n.Sessions, "sessions", "digest",
-		`SELECT digest FROM sessions WHERE expires_at <= ? ORDER BY expires_at LIMIT ?`, now)
-	return n, err
+	return n, nil
 }
 
-// endedJobs leaves out the jobs by which a delivery, an email or an item can still be retried.
-const endedJobs = `SELECT j.id FROM jobs j WHERE j.id < ? AND j.state IN ('dead', 'cancelled') AND j.finished_at < ?
-	AND NOT EXISTS (SELECT 1 FROM deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id
+// beyondRetry leaves out the jobs by which a delivery, an email or an item can still be retried.
+const beyondRetry = ` AND NOT EXISTS (SELECT 1 FROM deliveries d JOIN webhook_endpoints w ON w.id = d.endpoint_id
 		WHERE d.id = (j.args->>'delivery') AND d.job_id = j.id AND d.status IN ('pending', 'failed') AND w.deleted_at IS NULL)
 	AND NOT EXISTS (SELECT 1 FROM emails e WHERE e.id = (j.args->>'email') AND e.job_id = j.id AND e.status IN ('pending', 'failed'))
-	AND NOT EXISTS (SELECT 1 FROM items i WHERE i.id = (j.args->>'item') AND i.fulfillment_status = 'failed')
-	ORDER BY j.id LIMIT ?`
+	AND NOT EXISTS (SELECT 1 FROM items i WHERE i.id = (j.args->>'item') AND i.fulfillment_status = 'failed')`
 
-// deleteBatches deletes what a selection finds, which ends in a bound for the batch, until it finds no more.
-func (s *Store) deleteBatches(ctx context.Context, deleted *int64, table, key, selection string, args ...any) error {
+// outdated are the rows j of a table that retention no longer keeps.
+type outdated struct {
+	table, key string // a unique column
+	where      string
+	values     []any
+	// order is the column by which they are found; empty for the key. By the key, each batch begins where the one before it ended, and does not
+	// read again what has to stay.
+	order string
+	from  string // the smallest key
+}
+
+// deleteBatches deletes rows until it finds no more. What makes a row outdated is asked again of each when it is deleted: somebody may have
+// been quicker, and have given it a new life.
+func (s *Store) deleteBatches(ctx context.Context, deleted *int64, old outdated) error {
+	cursor, order := old.from, old.order
+	if order == "" {
+		order = old.key
+	}
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		began := time.Now()
+		var keys []string
 		var n int64
 		err := s.write(ctx, func(t *tx) error {
-			res := t.Exec("DELETE FROM "+table+" WHERE "+key+" IN ("+selection+")", append(args[:len(args):len(args)], sweepBatch)...)
+			keys = keys[:0]
+			values := append(old.values[:len(old.values):len(old.values)], cursor, sweepBatch)
+			if err := t.Raw("SELECT j."+old.key+" FROM "+old.table+" j WHERE "+old.where+" AND j."+old.key+" > ? ORDER BY j."+order+" LIMIT ?", values...).
+				Scan(&keys).Error; err != nil || len(keys) == 0 {
+				return err
+			}
+			res := t.Exec("DELETE FROM "+old.table+" AS j WHERE j."+old.key+" IN ? AND "+old.where, append([]any{keys}, old.values...)...)
 			n = res.RowsAffected
 			return res.Error
 		})
 		if err != nil {
 			return err
 		}
-		if *deleted += n; n < sweepBatch {
+		if *deleted += n; len(keys) < sweepBatch {
 			return nil
+		}
+		if old.order == "" {
+			cursor = keys[len(keys)-1]
 		}
 		rest(ctx, sweepRest*time.Since(began))
 	}

@@ -129,6 +129,57 @@ func TestSweepTicks(t *testing.T) {
 	})
 }
 
+// A tick that failed is nobody's to retry: the next one has done its work.
+func TestSweepFailedTicks(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		now := time.Now().UTC()
+		kind := kindOf(t, jobs.KindExpire)
+		for _, ago := range []time.Duration{26 * time.Hour, 2 * time.Hour} {
+			if err := s.StageTick(t.Context(), kind, now.Add(-ago)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ticks := storetest.Jobs(t, s, jobs.KindExpire)
+		for _, tick := range ticks {
+			if _, err := s.Fail(t.Context(), take(t, s, tick), jobs.Permanent(errTest)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := ok(s.SweepAt(t.Context(), now))(t).Jobs; n != 1 {
+			t.Errorf("%d ticks deleted, want 1", n)
+		}
+		if left := storetest.Jobs(t, s, jobs.KindExpire); len(left) != 1 || left[0].ID != ticks[1].ID {
+			t.Errorf("left are %+v", left)
+		}
+	})
+}
+
+func TestSweepCarts(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		now := time.Now().UTC().Truncate(time.Microsecond)
+		shop := storetest.Merchant(t, s)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		order := storetest.Order(t, s, shop.Test, "editor", 1).ID
+		const day = 24 * time.Hour
+		for id, c := range map[string]struct {
+			age   time.Duration
+			order any
+		}{"young": {89 * day, nil}, "old": {91 * day, nil}, "ordered": {91 * day, order}} {
+			storetest.Exec(t, s, `INSERT INTO carts (id, visitor, merchant_id, test, currency, content, order_id, created_at, updated_at)
+				VALUES ($1, $1, $2, $3, 'EUR', '{}', $4, $5, $5)`, id, shop.ID, true, c.order, now.Add(-c.age))
+		}
+		if n := ok(s.SweepAt(t.Context(), now))(t).Carts; n != 2 {
+			t.Errorf("%d carts deleted, want 2", n)
+		}
+		if left := texts(t, s, `SELECT id FROM carts`); len(left) != 1 || left[0] != "young" {
+			t.Errorf("left are %v", left)
+		}
+		if n := storetest.Count(t, s, `SELECT COUNT(*) FROM orders`); n != 1 {
+			t.Errorf("%d orders, want 1", n)
+		}
+	})
+}
+
 func TestSweepInBatches(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		now := time.Now().UTC().Truncate(time.Microsecond)

@@ -241,23 +241,25 @@ func (s *Store) DeleteWebhookEndpoint(ctx context.Context, sc Scope, id string) 
 	})
 }
 
-// cancelBatch bounds how many deliveries one statement cancels.
-const cancelBatch = 1000
+const (
+	cancelBatch = 1000   // deliveries that one statement cancels
+	cancelMost  = 20_000 // that one request cancels
+)
 
 // cancelDeliveries cancels an endpoint's pending deliveries with their jobs, through the unfinished jobs, which are few, rather than
 // through all that was ever delivered. Rows that somebody else holds are skipped: everybody else locks the
-// job before its delivery, and here they come in any order, so that waiting for them could end in a deadlock.
+// job before its delivery, and here they come in any order, so that waiting for them could end in a deadlock. What is left of a very long
+// queue, which would take longer than a request may, is cancelled when its time comes, as what was skipped is.
 func (t *tx) cancelDeliveries(w *WebhookEndpoint) error {
-	for {
-		var found []struct{ DeliveryID, JobID string }
-		err := t.Raw(`SELECT d.id AS delivery_id, j.id AS job_id FROM jobs j JOIN deliveries d ON d.id = (j.args->>'delivery') AND d.job_id = j.id
-			WHERE j.finished_at IS NULL AND d.endpoint_id = ? AND d.status = 'pending' LIMIT ?`+t.s.dialect.skipLocked(),
-			w.ID, cancelBatch).Scan(&found).Error
-		if err != nil || len(found) == 0 {
-			return err
-		}
-		deliveries, jobs := make([]string, len(found)), make([]string, len(found))
-		for i, f := range found {
+	var found []struct{ DeliveryID, JobID string }
+	if err := t.Raw(`SELECT d.id AS delivery_id, j.id AS job_id FROM jobs j JOIN deliveries d ON d.id = (j.args->>'delivery') AND d.job_id = j.id
+		WHERE j.finished_at IS NULL AND d.endpoint_id = ? AND d.status = 'pending' LIMIT ?`+t.s.dialect.skipLocked(),
+		w.ID, cancelMost).Scan(&found).Error; err != nil {
+		return err
+	}
+	for batch := range slices.Chunk(found, cancelBatch) {
+		deliveries, jobs := make([]string, len(batch)), make([]string, len(batch))
+		for i, f := range batch {
 			deliveries[i], jobs[i] = f.DeliveryID, f.JobID
 		}
 		if err := t.Exec(`UPDATE deliveries SET status = 'cancelled', finished_at = ? WHERE id IN ?`, t.now, deliveries).Error; err != nil {
@@ -267,6 +269,7 @@ func (t *tx) cancelDeliveries(w *WebhookEndpoint) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // SendTestEvent sends an event of type webhook_endpoint.test to one endpoint, whatever it is subscribed to, and returns the id of

@@ -166,7 +166,7 @@ func perform(t testing.TB, s *models.Store, j models.Job) error {
 			return err
 		}
 		return s.Keep(ctx, c)
-	case jobs.KindSendEmail:
+	case jobs.KindSendEmail, jobs.KindReminder:
 		m, err := s.Mailing(ctx, c.Args.Email)
 		if errors.Is(err, models.ErrNothingToDo) {
 			return s.Keep(ctx, c)

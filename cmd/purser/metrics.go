@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -130,11 +131,34 @@ func measureScheduler(r prometheus.Registerer, s *scheduler.Scheduler, store *mo
 const promiseTimeout = 5 * time.Second
 
 // promises asks the database at every scrape. While it does not answer there are no numbers, because none of them would be true:
-// purser_check_up says why.
+// purser_check_up says why. To count many promises takes long, so that they are counted again only when twenty times as long has passed.
 type promises struct {
 	store            *models.Store
 	log              *slog.Logger
 	jobs, due, alarm *prometheus.Desc
+
+	mu      sync.Mutex
+	groups  []models.JobGroup
+	counted time.Time // when, and how long it took
+	took    time.Duration
+}
+
+// countRest is how many times as long as a count of the promises took its numbers serve.
+const countRest = 20
+
+func (p *promises) count(ctx context.Context) ([]models.JobGroup, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	began := time.Now()
+	if began.Sub(p.counted) < countRest*p.took {
+		return p.groups, nil
+	}
+	groups, err := p.store.JobGroups(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.groups, p.counted, p.took = groups, time.Now(), time.Since(began)
+	return groups, nil
 }
 
 // Describe implements prometheus.Collector.
@@ -149,13 +173,13 @@ func (p *promises) Describe(out chan<- *prometheus.Desc) {
 func (p *promises) Collect(out chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), promiseTimeout)
 	defer cancel()
-	groups, err := p.store.JobGroups(ctx)
-	var overdue time.Duration
-	if err == nil {
-		overdue, err = p.store.OldestAlarm(ctx)
+	// First, and by itself: it is quick however many promises there are.
+	if overdue, err := p.store.OldestAlarm(ctx); err == nil {
+		out <- prometheus.MustNewConstMetric(p.alarm, prometheus.GaugeValue, overdue.Seconds())
 	}
+	groups, err := p.count(ctx)
 	if err != nil {
-		p.log.Debug("the promises could not be measured", "err", models.ErrorText(err))
+		p.log.Warn("the promises could not be counted for the metrics", "err", models.ErrorText(err))
 		return
 	}
 	type group struct{ kind, state string }
@@ -179,7 +203,6 @@ func (p *promises) Collect(out chan<- prometheus.Metric) {
 	for kind, age := range due {
 		out <- prometheus.MustNewConstMetric(p.due, prometheus.GaugeValue, age.Seconds(), kind)
 	}
-	out <- prometheus.MustNewConstMetric(p.alarm, prometheus.GaugeValue, overdue.Seconds())
 }
 
 // measureHealth tells how each check of /readyz stands, probed at every scrape.

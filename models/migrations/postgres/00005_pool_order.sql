@@ -10,12 +10,12 @@ SET lock_timeout = 0;
 DROP INDEX CONCURRENTLY IF EXISTS pool_keys_next;
 CREATE INDEX CONCURRENTLY pool_keys_next ON pool_keys (product_id, test, created_at, id) WHERE item_id IS NULL;
 DROP INDEX CONCURRENTLY IF EXISTS pool_keys_available;
-ALTER TABLE pool_keys SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+ALTER TABLE pool_keys SET (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000, vacuum_index_cleanup = on);
 RESET lock_timeout;
 
 -- +goose Down
 
-ALTER TABLE pool_keys RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold);
+ALTER TABLE pool_keys RESET (autovacuum_vacuum_scale_factor, autovacuum_vacuum_threshold, vacuum_index_cleanup);
 DROP INDEX CONCURRENTLY IF EXISTS pool_keys_available;
 CREATE INDEX CONCURRENTLY pool_keys_available ON pool_keys (product_id, test, id) WHERE state = 'available';
 DROP INDEX CONCURRENTLY IF EXISTS pool_keys_next;
