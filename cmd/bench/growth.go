@@ -57,6 +57,10 @@ func measureGrowth(ctx context.Context, b *bench) (err error) {
 	if err := b.fillFast(ctx, i.databaseURL, population); err != nil {
 		return fmt.Errorf("fill the database: %w", err)
 	}
+	waiting := max(b.growth/10, 1000)
+	if err := addWaiting(ctx, conn, waiting); err != nil {
+		return fmt.Errorf("add promises that wait: %w", err)
+	}
 	var size string
 	if err := conn.QueryRow(ctx, "SELECT pg_size_pretty(pg_database_size(current_database()))").Scan(&size); err != nil {
 		return err
@@ -72,13 +76,25 @@ func measureGrowth(ctx context.Context, b *bench) (err error) {
 	if err != nil {
 		return err
 	}
-	with := fmt.Sprintf("with %d orders, 3 of 10 delivered, %d finished promises and %d events (%s)",
-		b.growth, population.rows("jobs"), population.rows("events"), size)
+	with := fmt.Sprintf("with %d orders, 3 of 10 delivered, %d finished promises, %d that wait for their time and %d events (%s)",
+		b.growth, population.rows("jobs"), waiting, population.rows("events"), size)
 	b.addVitals(with, s.listings(), old, young)
 	if err := j.measureExpiry(ctx, conn, p); err != nil {
 		return err
 	}
 	return j.measureRetention(ctx, conn, population)
+}
+
+// addWaiting adds promises whose next try is tomorrow: the webhooks of a merchant whose server is away.
+func addWaiting(ctx context.Context, conn *pgx.Conn, n int) error {
+	_, err := conn.Exec(ctx, `INSERT INTO jobs (id, kind, args, state, attempts, max_attempts, run_at, alarm_at, created_at)
+		SELECT $1 || lpad(n::text, 12, '0'), 'webhook.deliver', '{}', 'due', 7, 10, now() + interval '1 day', now() + interval '1 day', now()
+		FROM generate_series(1, $2) AS n`, uuidAt(time.Now().Add(-24 * time.Hour))[:24], n)
+	if err != nil {
+		return err
+	}
+	_, err = conn.Exec(ctx, "VACUUM ANALYZE jobs")
+	return err
 }
 
 // firstDay makes enough orders for a page of each kind, and returns one that was delivered and one that was cancelled unpaid. As many are

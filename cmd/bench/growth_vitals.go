@@ -167,7 +167,8 @@ func (j *journey) quiet(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
 	for end := time.Now().Add(5 * patience); ; {
 		var open int
-		if err := conn.QueryRow(ctx, "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND run_at < now() + interval '1 minute'").Scan(&open); err != nil {
+		// By the alarm, which has an index and is set soon after the time: there may be very many that wait for tomorrow.
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND alarm_at < now() + interval '2 minutes'").Scan(&open); err != nil {
 			return err
 		}
 		if open == 0 {
