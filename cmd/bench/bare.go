@@ -12,6 +12,24 @@ import (
 // bareQueues is how many servers the bare tasks have: one for each class of work, as a worker of purser's.
 const bareQueues = 4
 
+// bareAsynq is what Asynq does alone, measured several times.
+type bareAsynq struct {
+	redisURL string
+	tasks    []float64 // a second
+	hops     []time.Duration
+}
+
+// measure adds one measurement, of some seconds of tasks and some hops.
+func (a *bareAsynq) measure(ctx context.Context, lasting time.Duration, hops int) error {
+	tasks, err := bareTasks(ctx, a.redisURL, lasting)
+	if err != nil {
+		return err
+	}
+	took, err := bareHops(ctx, a.redisURL, hops)
+	a.tasks, a.hops = append(a.tasks, tasks), append(a.hops, took...)
+	return err
+}
+
 // bareTasks puts empty tasks through Asynq alone, from several goroutines, and returns how many there were a second.
 func bareTasks(ctx context.Context, redisURL string, lasting time.Duration) (float64, error) {
 	opt, err := asynq.ParseRedisURI(redisURL)

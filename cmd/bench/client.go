@@ -87,23 +87,3 @@ func crowd(ctx context.Context, n int, lasting time.Duration, fn func(context.Co
 	all.Wait()
 	return float64(calls.Load()) / time.Since(began).Seconds(), first
 }
-
-// alternate measures ours and the baseline in turns, n times each, and returns the medians.
-func (b *bench) alternate(ours, baseline func(time.Duration) (float64, error)) (got, base float64, err error) {
-	n, each := b.rounds()
-	var a, z []float64
-	for range n {
-		for _, side := range []struct {
-			measure func(time.Duration) (float64, error)
-			into    *[]float64
-		}{{ours, &a}, {baseline, &z}} {
-			v, err := side.measure(each)
-			if err != nil {
-				return 0, 0, err
-			}
-			*side.into = append(*side.into, v)
-		}
-	}
-	b.say("  measured %.0f, baseline %.0f", a, z)
-	return median(a), median(z), nil
-}

@@ -120,7 +120,7 @@ func (j *journey) firstDay(ctx context.Context) (bought, dropped order, err erro
 			return bought, dropped, err
 		}
 	}
-	return bought, dropped, j.quiet(ctx)
+	return bought, dropped, j.i.quiet(ctx)
 }
 
 // grown is the population of a shop where, as in most, seven customers of ten leave without paying, and which tells a webhook endpoint of one

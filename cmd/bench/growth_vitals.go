@@ -2,11 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
-
-	"github.com/jackc/pgx/v5"
 )
 
 // vitals is how a shop does.
@@ -73,7 +69,7 @@ func (j *journey) vitals(ctx context.Context, lists []listing) (v vitals, err er
 	if _, err := crowd(ctx, 8, each/2, func(context.Context) error { return j.buy() }); err != nil { // warm up
 		return v, err
 	}
-	if err := j.quiet(ctx); err != nil {
+	if err := j.i.quiet(ctx); err != nil {
 		return v, err
 	}
 	before, err := j.i.cpu(ctx)
@@ -146,7 +142,7 @@ func (c *cpuPerOrder) measure(ctx context.Context, j *journey, run func() (order
 	if err != nil {
 		return err
 	}
-	if err := j.quiet(ctx); err != nil {
+	if err := j.i.quiet(ctx); err != nil {
 		return err
 	}
 	after, err := j.i.cpu(ctx)
@@ -156,29 +152,4 @@ func (c *cpuPerOrder) measure(ctx context.Context, j *journey, run func() (order
 
 func (c *cpuPerOrder) one() time.Duration {
 	return time.Duration(float64(c.used.purser+c.used.database+c.used.redis) / c.orders)
-}
-
-// quiet waits until every promise is kept.
-func (j *journey) quiet(ctx context.Context) (err error) {
-	conn, err := pgx.Connect(ctx, j.i.databaseURL)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	for end := time.Now().Add(5 * patience); ; {
-		var open int
-		// By the alarm, which has an index and is set soon after the time: there may be very many that wait for tomorrow.
-		if err := conn.QueryRow(ctx, "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND alarm_at < now() + interval '2 minutes'").Scan(&open); err != nil {
-			return err
-		}
-		if open == 0 {
-			return nil
-		}
-		if time.Now().After(end) {
-			return fmt.Errorf("%d promises are open after %s", open, 5*patience)
-		}
-		if err := pause(ctx, 10*time.Millisecond); err != nil {
-			return err
-		}
-	}
 }

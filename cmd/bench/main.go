@@ -1,4 +1,5 @@
-// Command bench measures a built purser and prints one table, each row beside a baseline that was measured in the same run:
+// Command bench measures a built purser and prints one table, each row beside a baseline that was measured in the same run, in turns with
+// it:
 //
 //	make bench
 //

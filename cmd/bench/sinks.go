@@ -85,8 +85,9 @@ type mailServer struct {
 	taken atomic.Int64
 }
 
-func takeMail(told func(recipient string, content []byte)) (*mailServer, error) {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+// takeMail begins to take emails at an address.
+func takeMail(address string, told func(recipient string, content []byte)) (*mailServer, error) {
+	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, err
 	}

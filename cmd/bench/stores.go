@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 )
@@ -91,6 +92,31 @@ func (i *installation) analyze(ctx context.Context) error {
 	}
 	_, err = conn.Exec(ctx, "ANALYZE")
 	return errors.Join(err, conn.Close(ctx))
+}
+
+// quiet waits until every promise is kept.
+func (i *installation) quiet(ctx context.Context) (err error) {
+	conn, err := pgx.Connect(ctx, i.databaseURL)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	for end := time.Now().Add(5 * patience); ; {
+		var open int
+		// By the alarm, which has an index and is set soon after the time: there may be very many that wait for tomorrow.
+		if err := conn.QueryRow(ctx, "SELECT count(*) FROM jobs WHERE finished_at IS NULL AND alarm_at < now() + interval '2 minutes'").Scan(&open); err != nil {
+			return err
+		}
+		if open == 0 {
+			return nil
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("%d promises are open after %s", open, 5*patience)
+		}
+		if err := pause(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
 }
 
 // close stops what still runs and drops the database.
