@@ -24,9 +24,10 @@ var doctorChecks = []doctorCheck{
 		`SELECT i.id FROM items i WHERE i.waiting_for = 'pool'
 			AND NOT EXISTS (SELECT 1 FROM items e WHERE e.product_id = i.product_id AND e.test = i.test AND e.waiting_for = 'pool'
 				AND (e.waiting_since < i.waiting_since OR (e.waiting_since = i.waiting_since AND e.id < i.id)))
-			AND (SELECT COUNT(*) FROM pool_keys k WHERE k.product_id = i.product_id AND k.test = i.test AND k.state = 'available')
+			AND (SELECT COUNT(*) FROM pool_keys k WHERE k.product_id = i.product_id AND k.test = i.test AND k.item_id IS NULL)
 				>= CASE WHEN i.license_per = 'item' THEN 1 ELSE i.quantity END - (SELECT COUNT(*) FROM licenses l WHERE l.item_id = i.id)
-			AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.finished_at IS NULL AND j.kind = 'pool.fill' AND (j.args->>'product') = i.product_id)`,
+			AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.finished_at IS NULL AND j.kind = 'pool.fill' AND (j.args->>'product') = i.product_id
+				AND ((j.args->>'test') IS NOT NULL) = i.test)`, // a job in live mode has no such argument
 		mendFilling, orderOfItem,
 	},
 	{
@@ -85,7 +86,7 @@ var doctorChecks = []doctorCheck{
 	{
 		2, "a key that is on a licence is for sale in the pool", mendByHand,
 		`SELECT k.id FROM pool_keys k JOIN licenses l ON l.merchant_id = k.merchant_id AND l.fingerprint = k.fingerprint
-			AND l.product_id = k.product_id AND l.test = k.test WHERE k.state = 'available'`,
+			AND l.product_id = k.product_id AND l.test = k.test WHERE k.item_id IS NULL`,
 		nil, "",
 	},
 	{
@@ -125,6 +126,12 @@ var doctorChecks = []doctorCheck{
 	{
 		4, "a payment was applied to an order that is not paid", mendByHand,
 		`SELECT p.id FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.applied AND o.status NOT IN ('paid', 'terminated')`,
+		nil, "",
+	},
+	{
+		6, "an order uses a coupon of another merchant, or in the other mode", mendByHand,
+		`SELECT o.id FROM coupon_uses u JOIN orders o ON o.id = u.order_id JOIN coupons c ON c.id = u.coupon_id
+			WHERE c.merchant_id <> o.merchant_id OR u.test <> o.test`,
 		nil, "",
 	},
 }

@@ -109,6 +109,5 @@ func mendDeliveryJob(t *tx, id string) error {
 	if err := t.Where("id = ?", d.EventID).Take(&e).Error; err != nil {
 		return err
 	}
-	job := t.stage(jobs.KindDeliver, Job{Args: JobArgs{Delivery: d.ID}, OrderID: e.OrderID, MerchantID: &d.MerchantID})
-	return t.Model(&Delivery{}).Where("id = ?", d.ID).Update("job_id", job).Error
+	return t.Model(&Delivery{}).Where("id = ?", d.ID).Update("job_id", t.stageDelivery(&d, &e)).Error
 }

@@ -18,6 +18,8 @@ var furniture = []string{
 	`UPDATE payments SET method_id = 'pmt_1' WHERE id = 'PAYMENT'`,
 	`INSERT INTO checkout_links (id, merchant_id, test, content, single_use, order_id, created_at) VALUES ('lnk_1', 'SHOP', true, '{}', true, 'ORDER', 'NOW')`,
 	`INSERT INTO carts (id, visitor, merchant_id, test, currency, content, link_id, order_id, created_at, updated_at) VALUES ('crt_1', 'v', 'SHOP', true, 'EUR', '{}', 'lnk_1', 'ORDER', 'NOW', 'NOW')`,
+	`INSERT INTO coupons (id, merchant_id, name, percent_bp, amounts, products, active, created_at, updated_at) VALUES ('cpn_1', 'SHOP', 'x', 100, '{}', '[]', true, 'NOW', 'NOW')`,
+	`INSERT INTO coupon_uses (coupon_id, order_id, test, customer_email, created_at) VALUES ('cpn_1', 'ORDER', true, 'ada@example.com', 'NOW')`,
 	`INSERT INTO refunds (id, order_id, merchant_id, test, status, amount, currency, reason, created_at, updated_at) VALUES ('rfd_1', 'PAID', 'SHOP', true, 'requested', 1, 'EUR', 'x', 'NOW', 'NOW')`,
 }
 
@@ -61,7 +63,8 @@ var apart = map[string]string{
 	"gateway_callbacks.payment_id": "what a gateway says, whosever it is; looked at when it is applied", "payments.request_id": "an idempotency key's",
 	"orders.external_id": "the merchant's own", "mailbox.message_id": "the email's own", "sessions.account_id": "an operator's or one of a merchant's staff",
 	"prices.product_id": "has no merchant of its own", "delivery_attempts.delivery_id": "has no merchant of its own",
-	"coupon_counters.coupon_id": "has no merchant of its own", "coupon_uses.coupon_id": "has no merchant of its own", "coupon_uses.order_id": "has no merchant of its own",
+	"coupon_counters.coupon_id": "has no merchant of its own",
+	"coupon_uses.coupon_id":     "has no merchant of its own; a check compares those of both", "coupon_uses.order_id": "has no merchant of its own; a check compares those of both",
 }
 
 // TestEveryReferenceIsChecked: whoever adds a column that names a row of another table decides whether the doctor looks at it.

@@ -74,6 +74,16 @@ func breakages() []breakage {
 		return func(c clinic) []string { return []string{fmt.Sprintf(format, args(c)...)} }
 	}
 	anything := func(clinic) string { return "" }
+	discount := func(merchant func(c clinic) string, test bool) func(c clinic) []string {
+		return func(c clinic) []string {
+			return []string{
+				fmt.Sprintf(`INSERT INTO coupons (id, merchant_id, name, percent_bp, amounts, products, active, created_at, updated_at)
+					VALUES ('cpn_1', '%s', 'x', 100, '{}', '[]', true, '2026-01-01 00:00:00+00:00', '2026-01-01 00:00:00+00:00')`, merchant(c)),
+				fmt.Sprintf(`INSERT INTO coupon_uses (coupon_id, order_id, test, customer_email, created_at)
+					VALUES ('cpn_1', '%s', %t, 'ada@example.com', '2026-01-01 00:00:00+00:00')`, c.unpaid.ID, test),
+			}
+		}
+	}
 	return []breakage{
 		{
 			"a lost fulfilment", 1, "has no live promise", func(c clinic) string { return c.paid.Items[0].ID },
@@ -180,6 +190,14 @@ func breakages() []breakage {
 			one(`UPDATE deliveries SET merchant_id = '%s'`, func(c clinic) []any { return []any{c.other.ID} }),
 		},
 		{
+			"another merchant's coupon", 6, "uses a coupon", func(c clinic) string { return c.unpaid.ID },
+			discount(func(c clinic) string { return c.other.ID }, true),
+		},
+		{
+			"a use of a coupon in the other mode", 6, "uses a coupon", func(c clinic) string { return c.unpaid.ID },
+			discount(func(c clinic) string { return c.shop.ID }, false),
+		},
+		{
 			"an order of nothing", 4, "has no items", func(c clinic) string { return c.unpaid.ID },
 			one(`DELETE FROM items WHERE order_id = '%s'`, func(c clinic) []any { return []any{c.unpaid.ID} }),
 		},
@@ -243,6 +261,12 @@ func TestDoctorFinds(t *testing.T) {
 				if n := ok(s.Mend(t.Context()))(t); n != 0 {
 					t.Errorf("%d were mended again", n)
 				}
+				for _, j := range storetest.Jobs(t, s, jobs.KindDeliver) {
+					endpoint := texts(t, s, `SELECT endpoint_id FROM deliveries WHERE id = $1`, j.Args.Delivery)[0]
+					if want := (jobs.Errand{Server: endpoint, Merchant: c.shop.ID}); j.Args.Errand != want {
+						t.Errorf("a delivery goes to %+v, as its job tells, want %+v", j.Args.Errand, want)
+					}
+				}
 				performAll(t, s)
 				healthy(t, s)
 				if o := ok(s.Order(t.Context(), c.shop.Test, c.paid.ID))(t); o.FulfillmentStatus != models.Delivered {
@@ -264,6 +288,42 @@ func TestEveryCheckIsBroken(t *testing.T) {
 			t.Errorf("no case breaks what is found by %q", problem)
 		}
 	}
+}
+
+// TestDoctorKnowsWhoFillsABackOrder: a job that fills another pool, that of the other mode included, fills it for nobody.
+func TestDoctorKnowsWhoFillsABackOrder(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		c := newClinic(t, s)
+		item := c.waiting.Items[0].ID
+		storetest.Exec(t, s, `UPDATE items SET license_per = 'item' WHERE id = $1`, item)
+		waits := func() bool {
+			return slices.ContainsFunc(ok(s.Doctor(t.Context()))(t).Findings, func(f models.Finding) bool {
+				return f.Invariant == 1 && strings.Contains(f.Problem, "enough keys") && slices.Contains(f.IDs, item)
+			})
+		}
+		now := time.Now().UTC()
+		job := jobRow(t, s, "due", now, nil, `{}`)
+		storetest.Exec(t, s, `UPDATE jobs SET kind = $1 WHERE id = $2`, jobs.KindFillPool, job)
+		for _, test := range []bool{true, false} {
+			storetest.Exec(t, s, `UPDATE items SET test = $1 WHERE id = $2`, test, item)
+			storetest.Exec(t, s, `UPDATE pool_keys SET test = $1 WHERE item_id IS NULL`, test)
+			for _, args := range []models.JobArgs{
+				{}, {Product: c.product.ID, Test: true}, {Product: c.product.ID}, {Product: c.paid.Items[0].Product, Test: true}, {Product: c.paid.Items[0].Product},
+			} {
+				storetest.Exec(t, s, `UPDATE jobs SET args = $1 WHERE id = $2`, toJSON(t, args), job)
+				fills := args.Product == c.product.ID && args.Test == test
+				if waits() == fills {
+					t.Errorf("the item in test mode %t, with a job for %+v: it is found to wait: %t", test, args, !fills)
+				}
+			}
+			storetest.Exec(t, s, `UPDATE jobs SET args = $1 WHERE id = $2`, toJSON(t, models.JobArgs{Product: c.product.ID, Test: test}), job)
+			storetest.Exec(t, s, `UPDATE jobs SET state = 'done', finished_at = $1 WHERE id = $2`, now, job)
+			if !waits() {
+				t.Errorf("the item in test mode %t is not found to wait when its job is done", test)
+			}
+			storetest.Exec(t, s, `UPDATE jobs SET state = 'due', finished_at = NULL WHERE id = $1`, job)
+		}
+	})
 }
 
 // TestDoctorMeasuresAlarms breaks the bound of alarms alone, just so, and mends it by the command that the doctor names.

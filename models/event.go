@@ -97,9 +97,15 @@ func (t *tx) deliver(e *Event, w *WebhookEndpoint) string {
 		ID: newID("dlv"), MerchantID: e.MerchantID, Test: e.Test, EventID: e.ID, EndpointID: w.ID,
 		Status: DeliveryPending, CreatedAt: t.now,
 	}
-	d.JobID = t.stage(jobs.KindDeliver, Job{Args: JobArgs{Delivery: d.ID, Errand: jobs.Errand{Server: w.ID, Merchant: e.MerchantID}}, OrderID: e.OrderID, MerchantID: &e.MerchantID})
+	d.JobID = t.stageDelivery(&d, e)
 	t.deliveries = append(t.deliveries, d)
 	return d.ID
+}
+
+// stageDelivery stages the job that takes an event to an endpoint.
+func (t *tx) stageDelivery(d *Delivery, e *Event) (job string) {
+	args := JobArgs{Delivery: d.ID, Errand: jobs.Errand{Server: d.EndpointID, Merchant: d.MerchantID}}
+	return t.stage(jobs.KindDeliver, Job{Args: args, OrderID: e.OrderID, MerchantID: &e.MerchantID})
 }
 
 // endpointsOf narrows a query to the endpoints of a scope that get what happens now.
