@@ -35,7 +35,7 @@ func (w *Worker) traceCall(ctx context.Context, name string, attributes ...attri
 
 func endSpan(span trace.Span, err error) {
 	if err != nil {
-		span.SetStatus(codes.Error, err.Error())
+		span.SetStatus(codes.Error, models.ErrorText(err))
 	}
 	span.End()
 }

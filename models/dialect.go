@@ -110,7 +110,7 @@ func (s *Store) openPostgres(ctx context.Context, o Options) error {
 	conf.RuntimeParams["application_name"] = "purser"
 	asSession(conf)
 	if o.Tracing != nil {
-		conf.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(o.Tracing), otelpgx.WithMeterProvider(noop.NewMeterProvider()))
+		conf.Tracer = otelpgx.NewTracer(otelpgx.WithTracerProvider(discreet{o.Tracing}), otelpgx.WithMeterProvider(noop.NewMeterProvider()))
 	}
 	conns := o.MaxConns
 	if conns == 0 {

@@ -2,12 +2,16 @@ package models
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// ErrorText is the text of an error for logs and for what operators see. PostgreSQL's texts may quote values, which may be anybody's
-// personal data or a licence key, so of those it has the code and the names only.
+// quoting is how errors of the drivers begin that go on with a value that did not fit. They have no type.
+var quoting = []string{"failed to encode args[", "sql: Scan error on column "}
+
+// ErrorText is the text of an error for logs, for traces and for what operators see. The texts of PostgreSQL and of the drivers may quote
+// values, which may be anybody's personal data or a licence key, so of PostgreSQL's it has the code and the names only.
 func ErrorText(err error) string {
 	if err == nil {
 		return ""
@@ -15,5 +19,11 @@ func ErrorText(err error) string {
 	if pg, ok := errors.AsType[*pgconn.PgError](err); ok {
 		return "PostgreSQL error " + pg.Code + " table=" + pg.TableName + " column=" + pg.ColumnName + " constraint=" + pg.ConstraintName
 	}
-	return err.Error()
+	text := err.Error()
+	for _, beginning := range quoting {
+		if strings.Contains(text, beginning) {
+			return "a value does not fit the statement"
+		}
+	}
+	return text
 }

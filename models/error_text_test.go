@@ -1,6 +1,8 @@
 package models_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -26,6 +28,14 @@ func TestErrorTextQuotesNoValues(t *testing.T) {
 			}
 		}
 	})
+	for _, quoted := range []string{
+		`failed to encode args[0]: unable to encode "ada@example.com" into binary format for int4 (OID 23)`,
+		`sql: Scan error on column index 0, name "email": converting driver.Value type string ("ada@example.com") to a int: invalid syntax`,
+	} {
+		if text := models.ErrorText(fmt.Errorf("read: %w", errors.New(quoted))); text == "" || strings.Contains(text, "ada@") {
+			t.Errorf("%s: %q", quoted, text)
+		}
+	}
 	if got := models.ErrorText(nil); got != "" {
 		t.Errorf("no error has the text %q", got)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -17,7 +18,8 @@ import (
 	"github.com/purser-dev/purser/models/storetest"
 )
 
-var onlyIDs = regexp.MustCompile(`^\{("[a-z]+":("[a-z]{3}_[0-9a-z]{26}"|true),?)*\}$`)
+// onlyIDs is an object of ids, of yes, and of the place in a trace (W3C Trace Context, section 3.2).
+var onlyIDs = regexp.MustCompile(`^\{("[a-z]+":("[a-z]{3}_[0-9a-z]{26}"|true|"00-[0-9a-f]{32}-[0-9a-f]{16}-01"),?)*\}$`)
 
 // lastly refuses the emails for good, and stops everything. What the licences are is known by now.
 func (a *aviary) lastly(paid *models.OrderView) {
@@ -128,6 +130,23 @@ func (a *aviary) operators() (screens, commands map[string]string) {
 	return screens, commands
 }
 
+// traced is everything that the collector of traces was told, failures among it.
+func (a *aviary) traced() string {
+	a.Helper()
+	a.spans.mu.Lock()
+	defer a.spans.mu.Unlock()
+	told := string(bytes.Join(a.spans.raw, nil))
+	for _, failure := range []string{"451 4.7.1", "550 5.7.1", "status 500"} {
+		if !strings.Contains(told, failure) {
+			a.Errorf("the traces do not tell of %q", failure)
+		}
+	}
+	if len(a.spans.wrong) > 0 {
+		a.Errorf("the collector was told what it cannot read: %q", a.spans.wrong)
+	}
+	return told
+}
+
 // open is where it is meant to be: what only its own places may have.
 var open = map[string][]string{
 	// The first 2 KiB of what a receiver answers are kept as they came, as the README says.
@@ -138,10 +157,11 @@ func (a *aviary) search(places map[string]string, embedded bool) {
 	a.Helper()
 	places["what Redis was told"] = a.told.String()
 	places["the problems that were answered"] = strings.Join(a.problems, "\n")
+	places["the traces"] = a.traced()
 	for _, p := range a.procs {
 		places["the log of "+p.name] = p.log.String() + p.out.String()
 	}
-	for place, least := range map[string]int{"what Redis was told": 50_000, "what Redis holds": 2000, "the problems that were answered": 5000, "purser jobs show": 5000} {
+	for place, least := range map[string]int{"what Redis was told": 50_000, "what Redis holds": 2000, "the problems that were answered": 5000, "purser jobs show": 5000, "the traces": 20_000} {
 		if len(places[place]) < least {
 			a.Errorf("%s: there are only %d bytes to search", place, len(places[place]))
 		}

@@ -30,6 +30,7 @@ type aviary struct {
 	shop  *shop
 	mails *mailServer
 	hooks *httptest.Server
+	spans *traceCollector
 
 	mu sync.Mutex
 	// sealed are secrets: they are nowhere, not even in the database as they are. personal is what only the database and those whom it
@@ -88,7 +89,7 @@ func (a *aviary) secret(what, value string) {
 func openAviary(t *testing.T, embedded bool) *aviary {
 	t.Helper()
 	a := &aviary{T: t, redis: redistest.Real(t), mails: &mailServer{}, sealed: map[string]string{}, personal: map[string]string{}}
-	a.told = watchRedis(t, a.redis)
+	a.told, a.spans = watchRedis(t, a.redis), collectTraces(t)
 	a.mails.answer = func(m email) string {
 		a.mu.Lock()
 		defer a.mu.Unlock()
@@ -100,6 +101,7 @@ func openAviary(t *testing.T, embedded bool) *aviary {
 	env := []string{
 		"PURSER_REDIS_URL=" + a.redis.URL, "PURSER_SECRET_KEY=" + newSecretKey(), "PURSER_PUBLIC_URL=http://purser.test",
 		"PURSER_ALLOWED_PRIVATE_NETS=127.0.0.0/8", "PURSER_LOG_LEVEL=debug",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=" + a.spans.URL, "OTEL_BSP_SCHEDULE_DELAY=100", "OTEL_RESOURCE_ATTRIBUTES=service.namespace=shops",
 		"PURSER_SMTP_URL=" + strings.Replace(a.mails.open(t).url, "://", "://canary:"+birdSMTP+"@", 1) + "?tls=none",
 	}
 	if embedded {
