@@ -189,7 +189,7 @@ func TestDocumentedCommandsExist(t *testing.T) {
 // TestComposeAndUnitsNameRealSettings: the program refuses a name that it does not know in a file, and ignores it in the environment.
 func TestComposeAndUnitsNameRealSettings(t *testing.T) {
 	t.Parallel()
-	known := map[string]bool{"PURSER_VERSION": true, "PURSER_PORT": true} // of compose.yaml's own
+	known := map[string]bool{"PURSER_VERSION": true, "PURSER_PORT": true, "PURSER_SECOND_PORT": true} // of compose.yaml's own
 	for _, s := range settingsTable(nil) {
 		known[s.name] = true
 	}
