@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,13 +22,27 @@ type world struct {
 	mails  []mail
 }
 
-// doctorSays is the setting in which the test's own program finds what it has to say as `purser doctor`, see testMain.
-const doctorSays = "CHAOS_TEST_DOCTOR_SAYS"
+// doctorSays is the setting in which the test's own program finds what it has to say as `purser doctor`, and deadJobs that with the dead
+// ones among the jobs; see testMain.
+const (
+	doctorSays = "CHAOS_TEST_DOCTOR_SAYS"
+	deadJobs   = "CHAOS_TEST_DEAD_JOBS"
+)
 
-// standIn plays the commands of purser that a trial starts.
+// standIn plays the commands of purser that a trial starts. A job that is started again leaves a file of its name.
 func standIn(says string) int {
-	if os.Args[1] != "doctor" {
-		return 0 // there are no jobs
+	switch {
+	case os.Args[1] == "doctor":
+	case os.Args[2] == "retry":
+		if strings.HasPrefix(os.Args[3], "busy") || os.WriteFile(os.Args[3], nil, 0o600) != nil {
+			return 1
+		}
+		return 0
+	default:
+		if slices.Contains(os.Args, "dead") {
+			fmt.Print(os.Getenv(deadJobs))
+		}
+		return 0
 	}
 	fmt.Println(says)
 	if strings.Contains(says, "false") {
@@ -43,7 +58,7 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w := &world{trial: &trial{
-		options: options{purser: program}, dir: t.TempDir(), env: append(os.Environ(), doctorSays+`={"ok": true}`),
+		options: options{purser: program, out: io.Discard}, dir: t.TempDir(), env: append(os.Environ(), doctorSays+`={"ok": true}`),
 		lines: map[string]*line{"tool postgres": {}, "tool redis": {}}, postgres: &postgres{}, redis: &redisServer{},
 		mails: &sink{}, hooks: &receiver{}, ledger: newLedger(), wrongs: map[sort][]string{},
 	}}
@@ -202,6 +217,10 @@ func TestTheCheckerFinds(t *testing.T) {
 		{"no email with the keys", func(w *world) { w.mails[len(w.mails)-1].text = "Your keys:" }, lost, "no email has the keys of item itm_eve_0"},
 		{"an email with half of the keys", func(w *world) { w.mails[1].text = "Your keys: KEY-ada-0-0" }, lost, "has only some of the keys of item itm_ada_0"},
 		{"the keys in two emails", func(w *world) { w.mails[0].text = w.mails[1].text }, double, "2 different emails have the keys of item itm_ada_0"},
+		{"a key in another customer's email", func(w *world) { w.mails[1].text += "KEY-eve-0-0" }, double, "has keys of item itm_eve_0, which is eve's"},
+		{"a key in an email to the merchant", func(w *world) {
+			w.mails = append(w.mails, mail{merchantEmail, "<x@shop.example>", "about(KEY-eve-0-0)."})
+		}, double, "has keys of item itm_eve_0, which is eve's"},
 		{"an email that was lost", func(w *world) { w.mails = w.mails[1:] }, lost, "2 emails arrived, want 3"},
 		{"an email under two ids", func(w *world) {
 			m := w.mails[0]
@@ -352,6 +371,110 @@ func TestALateAnswerIsFound(t *testing.T) {
 		if out.refused != 1 || out.slowest != c.took || (len(w.wrongs[tooLate]) > 0) != c.late {
 			t.Errorf("%s: %+v, wrong is %q", c.what, out, w.wrongs)
 		}
+	}
+}
+
+// TestARefusalWithoutNeedIsFound: an order waits for nothing but the API and the database.
+func TestARefusalWithoutNeedIsFound(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		groups       []string
+		fresh, short bool
+		want         bool
+	}{
+		{groups: []string{redisGroup}, want: true},
+		{groups: []string{redisLine, merchant}, want: true},
+		{groups: []string{mailServer}, want: true},
+		{groups: []string{database}, fresh: true},
+		{groups: []string{redisGroup, dataLine}, fresh: true},
+		{groups: []string{redisLine, processes}, fresh: true},
+		{groups: []string{redisGroup}, short: true},
+		{groups: []string{redisGroup}, short: true, fresh: true, want: true},
+		{groups: []string{database}, short: true, fresh: true},
+	} {
+		w := newWorld(t)
+		w.short = c.short
+		s := &scene{}
+		for _, group := range c.groups {
+			s.faults = append(s.faults, fault{kind: kind{group: group}})
+		}
+		begun := time.Now()
+		w.client.note(answer{at: begun, status: 503, after: true, fresh: c.fresh}, "")
+		w.client.note(answer{at: begun, status: 201, fresh: true}, "")
+		w.client.note(answer{at: begun.Add(time.Second), status: 503, after: true, fresh: true}, "") // when it was over
+		var out played
+		w.judge(s, &out, begun, begun.Add(time.Second))
+		if got := len(w.wrongs[needless]); out.refused != 1 || (got == 1) != c.want || got > 1 {
+			t.Errorf("%+v: %d were refused, %d without need", c, out.refused, got)
+		}
+	}
+}
+
+func TestOrdersThatSlowDownAreFound(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		measured []float64
+		during   float64
+		want     bool
+	}{
+		{[]float64{120}, 120, false},
+		{[]float64{80}, 80, false},
+		{[]float64{20, 79, 81}, 81, false},
+		{[]float64{79, 70, 20}, 79, true},
+		{[]float64{0, 0, 0}, 0, true},
+	} {
+		w := newWorld(t)
+		n := 0
+		during := w.keepsUp("Redis hung", 100, func() float64 { n++; return c.measured[n-1] })
+		if during != c.during || n != len(c.measured) || (len(w.wrongs[tooSlow]) > 0) != c.want {
+			t.Errorf("%v: %v during the fault after %d measurements, wrong is %q", c.measured, during, n, w.wrongs)
+		}
+	}
+}
+
+func TestALateRecoveryIsFound(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		short bool
+		took  time.Duration
+		want  bool
+	}{
+		{false, 44 * time.Second, false}, {false, 46 * time.Second, true}, {true, 46 * time.Second, false}, {true, 91 * time.Second, true},
+	} {
+		w := newWorld(t)
+		w.short = c.short
+		w.inTime(c.took)
+		if (len(w.wrongs[tooLate]) > 0) != c.want {
+			t.Errorf("%+v: wrong is %q", c, w.wrongs)
+		}
+	}
+}
+
+// TestDeadJobsAreStartedAgain: all of them, whatever becomes of one.
+func TestDeadJobsAreStartedAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var list strings.Builder
+	list.WriteString("ID      KIND        STATE\nbusy-1  email.send  dead\n")
+	var want []string
+	for n := range 3 * hands {
+		want = append(want, fmt.Sprintf("job-%02d", n))
+		list.WriteString(want[n] + "  email.send  dead\n")
+	}
+	w.env = append(w.env, deadJobs+"="+list.String())
+	if err := w.helpOperator(t.Context()); err == nil || !strings.Contains(err.Error(), "jobs retry busy-1") {
+		t.Errorf("what cannot be started again is told as %v", err)
+	}
+	files, err := os.ReadDir(w.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range files {
+		got = append(got, f.Name())
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("started again are %q, want %q", got, want)
 	}
 }
 

@@ -29,6 +29,7 @@ type answer struct {
 	status int  // 0 without one
 	after  bool // it has Retry-After
 	charge bool // it is to a request that asks a gateway
+	fresh  bool // it is to the first request for an order, in whose way nothing can be that was there before
 }
 
 // client is a storefront's server, as it should be: it repeats what was not answered, with the same idempotency key, at another door.
@@ -72,8 +73,8 @@ type reply struct {
 	body   []byte
 }
 
-// once sends one request. The error is for one that was not answered.
-func (c *client) once(ctx context.Context, method, path, kind, idempotency string, body []byte) (*reply, error) {
+// once sends one request, the first of its kind or the same again. The error is for one that was not answered.
+func (c *client) once(ctx context.Context, method, path, kind, idempotency string, body []byte, again bool) (*reply, error) {
 	base, err := c.door()
 	if err != nil {
 		return nil, err
@@ -89,7 +90,7 @@ func (c *client) once(ctx context.Context, method, path, kind, idempotency strin
 	if idempotency != "" {
 		q.Header.Set("Idempotency-Key", idempotency)
 	}
-	a := answer{at: time.Now(), charge: strings.HasSuffix(path, "/payments")}
+	a := answer{at: time.Now(), charge: strings.HasSuffix(path, "/payments"), fresh: method == http.MethodPost && path == "/v1/orders" && !again}
 	got, err := c.http.Do(q)
 	var raw []byte
 	if err == nil {
@@ -157,8 +158,8 @@ func (c *client) ask(ctx context.Context, method, path, idempotency string, in, 
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for {
-		r, err := c.once(ctx, method, path, kind, idempotency, body)
+	for again := false; ; again = true {
+		r, err := c.once(ctx, method, path, kind, idempotency, body, again)
 		pause := 300 * time.Millisecond
 		switch {
 		case err != nil:

@@ -54,7 +54,7 @@ func TestTheClientAsksUntilItIsAnswered(t *testing.T) {
 		t.Fatalf("%d answers are noted", len(answered))
 	}
 	for i, want := range []int{502, 503, 503, 409, 201, 201} {
-		if a := answered[i]; a.status != want || a.took <= 0 || a.charge != (i == 5) || a.after != (i == 2) {
+		if a := answered[i]; a.status != want || a.took <= 0 || a.charge != (i == 5) || a.after != (i == 2) || a.fresh != (i == 0) {
 			t.Errorf("answer %d is %+v", i, a)
 		}
 	}

@@ -31,11 +31,11 @@ type ledger struct {
 	open    map[*purchase]bool // those that are not complete
 	// strange is what came and belongs to nobody.
 	strange []string
-	notices map[string]int // events beyond the plan that failures outside explain, by type
+	notices map[string]string // Message-IDs of the emails that came to the merchant, with their text
 }
 
 func newLedger() *ledger {
-	return &ledger{byName: map[string]*purchase{}, byEmail: map[string]*purchase{}, open: map[*purchase]bool{}, notices: map[string]int{}}
+	return &ledger{byName: map[string]*purchase{}, byEmail: map[string]*purchase{}, open: map[*purchase]bool{}, notices: map[string]string{}}
 }
 
 // begin enters a purchase.
@@ -87,7 +87,7 @@ func (l *ledger) takeMail(m mail) {
 	p := l.byEmail[m.to]
 	switch {
 	case m.to == merchantEmail:
-		l.notices["email to the merchant"]++
+		l.notices[m.id] = m.text
 		return
 	case p == nil:
 		l.strange = append(l.strange, fmt.Sprintf("email %s is to nobody", m.id))

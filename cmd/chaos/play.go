@@ -13,6 +13,9 @@ import (
 const (
 	// bound is within which time after a store or a process is back everything has to be as if nothing had been.
 	bound = 45 * time.Second
+	// shortBound is the same for a test, whose machine has many others to run meanwhile: what recovers by itself does so within it even
+	// there, and what waits for somebody does not.
+	shortBound = 2 * bound
 	// giveUp is when a scene that does not recover is left.
 	giveUp = 4 * time.Minute
 
@@ -22,7 +25,6 @@ const (
 	lateCharge = 35 * time.Second
 
 	around = 1500 * time.Millisecond // with customers, before a fault and after it
-	crowd  = 4                       // customers at a time that measure the speed of orders
 )
 
 // played is what came of a scene.
@@ -68,7 +70,8 @@ func (t *trial) play(ctx context.Context, s *scene, plans []plan, recover bool) 
 	if err := pause(ctx, margin); err != nil {
 		return out, err
 	}
-	speed := recover && s.measured()
+	// A test's customers share its machine with other tests: there the speed tells nothing.
+	speed := !t.short && s.measured()
 	if speed {
 		out.before = t.speed(ctx)
 	}
@@ -78,7 +81,7 @@ func (t *trial) play(ctx context.Context, s *scene, plans []plan, recover bool) 
 	back, err := t.breakAll(ctx, s, measured, func() {
 		defer close(measured)
 		if speed {
-			out.during = t.speed(ctx)
+			out.during = t.keepsUp(out.name, out.before, func() float64 { return t.speed(ctx) })
 		}
 	})
 	if err != nil {
@@ -135,6 +138,11 @@ func (t *trial) judge(s *scene, out *played, begun, back time.Time) {
 	for _, a := range t.client.since(begun, back) {
 		if a.status == http.StatusServiceUnavailable {
 			out.refused++
+			// In a test one scene follows upon the other, and a request may still meet what the last one left behind: a lock of a
+			// connection that fell silent, say. One for a new order has nothing to meet.
+			if !s.felt() && (a.fresh || !t.short) {
+				t.wrong(needless, "%s: a request was answered 503", out.name)
+			}
 		}
 		out.slowest = max(out.slowest, a.took)
 		late := lateAnswer
@@ -146,29 +154,6 @@ func (t *trial) judge(s *scene, out *played, begun, back time.Time) {
 			t.wrong(tooLate, "%s: an answer took %.1f s", out.name, a.took.Seconds())
 		}
 	}
-}
-
-// speed measures how many orders are taken in a second, by customers who come as fast as they are answered and do not pay.
-func (t *trial) speed(ctx context.Context) float64 {
-	begun := time.Now()
-	var all sync.WaitGroup
-	for range crowd {
-		all.Go(func() {
-			for range t.measure / crowd {
-				p := t.ledger.begin(plan{name: t.extra("speed"), lines: []orderLine{{"template-item", 1}}})
-				o, err := t.order(ctx, &p.plan)
-				if err != nil {
-					if ctx.Err() == nil {
-						t.wrong(lost, "%v", err)
-					}
-					return
-				}
-				t.ledger.acted(p, o.ID)
-			}
-		})
-	}
-	all.Wait()
-	return float64(t.measure/crowd*crowd) / time.Since(begun).Seconds()
 }
 
 // extra is the name of a customer beyond the plans.
@@ -212,10 +197,19 @@ func (t *trial) recover(ctx context.Context, back time.Time, help bool) (time.Du
 		}
 	}
 	took := t.ledger.latest().Sub(back)
-	if took > bound && !t.short {
+	t.inTime(took)
+	return max(took, 0), nil
+}
+
+// inTime looks at how long after everything was back everything was done.
+func (t *trial) inTime(took time.Duration) {
+	limit := bound
+	if t.short {
+		limit = shortBound
+	}
+	if took > limit {
 		t.wrong(tooLate, "everything was done only %.1f s after everything was back", took.Seconds())
 	}
-	return max(took, 0), nil
 }
 
 // latest is when the last purchase became complete.
@@ -228,37 +222,4 @@ func (l *ledger) latest() (at time.Time) {
 		}
 	}
 	return at
-}
-
-// help sends deliveries again that wait for longer than ten seconds, and gives dead jobs a new life.
-func (t *trial) help(ctx context.Context) error {
-	type delivery struct {
-		ID            string     `json:"id"`
-		NextAttemptAt *time.Time `json:"next_attempt_at"`
-	}
-	waiting, err := list[delivery](ctx, t.client, "/v1/deliveries?status=pending")
-	if err != nil {
-		return err
-	}
-	for _, d := range waiting {
-		if d.NextAttemptAt != nil && time.Until(*d.NextAttemptAt) > 10*time.Second {
-			if err := t.client.ask(ctx, http.MethodPost, "/v1/deliveries/"+d.ID+"/retry", "", nil, nil, http.StatusOK); err != nil {
-				return err
-			}
-		}
-	}
-	dead, err := t.tool(ctx, "jobs", "list", "--state", "dead", "--limit", "1000")
-	if err != nil {
-		return err
-	}
-	for line := range strings.Lines(dead) {
-		id, rest, _ := strings.Cut(line, " ")
-		if !strings.Contains(rest, "email.send") {
-			continue
-		}
-		if _, err := t.tool(ctx, "jobs", "retry", id); err != nil {
-			return err
-		}
-	}
-	return nil
 }

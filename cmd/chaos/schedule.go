@@ -35,11 +35,13 @@ func (s *scene) any(groups ...string) bool {
 	return slices.ContainsFunc(s.faults, func(f fault) bool { return slices.Contains(groups, f.group) })
 }
 
+// felt reports whether who orders may feel the scene: a process is broken, or the database, which no order can be taken without. Redis and
+// the servers outside are nothing that an order waits for.
+func (s *scene) felt() bool { return s.any(processes, database, dataLine) }
+
 // measured reports whether the speed of orders is measured: where Redis is broken, and nothing is that no order can be taken without. The
 // faults last until the measuring is done.
-func (s *scene) measured() bool {
-	return s.any(redisGroup, redisLine) && !s.any(processes, database, dataLine)
-}
+func (s *scene) measured() bool { return s.any(redisGroup, redisLine) && !s.felt() }
 
 // lasts is how long it is until the last fault is over.
 func (s *scene) lasts() (d time.Duration) {

@@ -63,6 +63,8 @@ const (
 	lost     sort = "lost"
 	double   sort = "double effects"
 	tooLate  sort = "too late"
+	tooSlow  sort = "orders slowed down"
+	needless sort = "refused without need"
 	badReply sort = "answers that nobody should get"
 	fellOver sort = "processes"
 	unsound  sort = "doctor"
