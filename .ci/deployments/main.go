@@ -70,11 +70,11 @@ func checkDockerfile(folder string) error {
 	return errors.Join(problems...)
 }
 
-// load reads the compose file as Docker Compose does, with nothing in the environment but env.
+// load reads the compose file as Docker Compose does, with nothing in the environment but env, and with every profile.
 func load(folder string, env types.Mapping) (*types.Project, error) {
 	return loader.LoadWithContext(context.Background(), types.ConfigDetails{
 		WorkingDir: folder, ConfigFiles: []types.ConfigFile{{Filename: filepath.Join(folder, "compose.yaml")}}, Environment: env,
-	})
+	}, loader.WithProfiles([]string{"*"}))
 }
 
 // newEnv is what new-env prints, with what it leaves for a person to fill in.
@@ -124,7 +124,7 @@ func checkCompose(folder string) error {
 		}
 	}
 	for _, s := range project.Services {
-		role := slices.Contains([]string{"api", "worker", "scheduler", "migrate"}, s.Name)
+		role := slices.Contains([]string{"api", "api2", "worker", "scheduler", "migrate"}, s.Name)
 		if !slices.Contains(s.SecurityOpt, "no-new-privileges:true") {
 			wrong("%s may gain privileges", s.Name)
 		}
@@ -134,7 +134,7 @@ func checkCompose(folder string) error {
 		if _, open := s.Networks["outside"]; open && !role {
 			wrong("the store %s is in the network outside", s.Name)
 		}
-		if len(s.Ports) > 0 && s.Name != "api" {
+		if len(s.Ports) > 0 && s.Name != "api" && s.Name != "api2" {
 			wrong("%s has a port that is open", s.Name)
 		}
 		for _, p := range s.Ports {
