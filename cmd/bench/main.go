@@ -104,15 +104,23 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) (err erro
 	return nil
 }
 
-// installed copies a program, as an installation does, and returns the copy's path: of one that was linked a moment ago Linux counts 20 MB more of
-// its file as the process's memory.
-func installed(program, dir string) (string, error) {
-	content, err := os.ReadFile(program)
+// installed copies a program into a folder as package managers and container engines unpack one, piece by piece, and returns the copy's path. Of
+// one that was written in large pieces, as by a linker a moment ago, Linux counts up to 20 MB more of its file as the process's memory.
+func installed(program, dir string) (path string, err error) {
+	from, err := os.Open(program)
 	if err != nil {
 		return "", err
 	}
-	copied := filepath.Join(dir, "purser")
-	return copied, os.WriteFile(copied, content, 0o755)
+	defer func() { err = errors.Join(err, from.Close()) }()
+	path = filepath.Join(dir, "purser")
+	to, err := os.OpenFile(path, os.O_CREATE|os.O_WRONLY|os.O_EXCL, 0o755)
+	if err != nil {
+		return "", err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	// The wrapper keeps the kernel from copying it as a whole.
+	_, err = io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 32<<10))
+	return path, err
 }
 
 func sectionNames() []string {
