@@ -249,7 +249,7 @@ const (
 // cancelDeliveries cancels an endpoint's pending deliveries with their jobs, through the unfinished jobs, which are few, rather than
 // through all that was ever delivered. Rows that somebody else holds are skipped: everybody else locks the
 // job before its delivery, and here they come in any order, so that waiting for them could end in a deadlock. What is left of a very long
-// queue, which would take longer than a request may, is cancelled when its time comes, as what was skipped is.
+// queue, which would take longer than a request may, fails unsent when its time comes, as what was skipped does (see Dispatch).
 func (t *tx) cancelDeliveries(w *WebhookEndpoint) error {
 	var found []struct{ DeliveryID, JobID string }
 	if err := t.Raw(`SELECT d.id AS delivery_id, j.id AS job_id FROM jobs j JOIN deliveries d ON d.id = (j.args->>'delivery') AND d.job_id = j.id
