@@ -71,6 +71,7 @@ var errShutdown = errors.New("the worker is shutting down")
 const (
 	taskCheckInterval    = time.Microsecond // Asynq waits that long at an empty queue, after longPoll has waited for a task
 	delayedCheckInterval = time.Second      // Asynq keeps the times of what is scheduled or tried again in whole seconds
+	hungGrace            = 5 * time.Second  // how much longer than the shutdown's time Asynq may take to stop
 	giveBackTime         = 4 * time.Second  // kept from the shutdown's time for giving jobs back, but at most half of it
 )
 
@@ -156,7 +157,18 @@ func (w *Worker) Shutdown() {
 	for _, s := range w.servers {
 		all.Go(s.Shutdown)
 	}
-	all.Wait()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		all.Wait()
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(w.ShutdownTimeout + hungGrace):
+		// A server whose subscription to cancellations meets a Redis that hangs waits for its answer without end (Asynq 0.26). It holds no job any
+		// more, and ends with its connection or the process.
+		w.Log.Warn("Redis does not answer; the worker stops without taking leave of it")
+	}
 	w.giveBack()
 	w.upkeep.Wait()
 }
