@@ -79,7 +79,7 @@ func (l *link) carry(near net.Conn) {
 		_ = far.Close()
 	}
 	both.Go(func() { pipe(near, far) })
-	both.Go(func() { pipe(io.MultiWriter(far, l.tap), near) })
+	both.Go(func() { pipe(io.MultiWriter(l.tap, far), near) })
 	both.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -1,8 +1,11 @@
 package handlers_test
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,6 +178,28 @@ func TestShutdownWithAHungRedisIsBounded(t *testing.T) {
 		g.release()
 		b.within(20*time.Second, shutdown)
 		b.delivered(o.ID) // the result was kept all the same
+	})
+}
+
+// Asynq waits without end for the answer to its subscription to cancellations.
+func TestShutdownWithARedisThatHangsWhileAsynqSubscribes(t *testing.T) {
+	each(t, func(b *bench) {
+		var way atomic.Pointer[link]
+		var once sync.Once
+		hung := make(chan struct{})
+		r, l := b.throughLink(writer(func(said []byte) (int, error) {
+			if bytes.Contains(said, []byte("subscribe")) {
+				once.Do(func() {
+					way.Load().freeze()
+					close(hung)
+				})
+			}
+			return len(said), nil
+		}))
+		way.Store(l)
+		shutdown := b.work(func(c *handlers.Config) { c.Redis, c.ShutdownTimeout = r, time.Second })
+		<-hung
+		b.within(20*time.Second, shutdown)
 	})
 }
 
