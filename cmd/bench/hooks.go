@@ -130,15 +130,7 @@ func (h *hooks) missing() int {
 }
 
 func (h *hooks) settle(ctx context.Context, within time.Duration) error {
-	for end := time.Now().Add(within); h.missing() > 0; {
-		if time.Now().After(end) {
-			return fmt.Errorf("%d webhooks did not arrive within %s", h.missing(), within)
-		}
-		if err := pause(ctx, 5*time.Millisecond); err != nil {
-			return err
-		}
-	}
-	return nil
+	return drained(ctx, "webhooks did not arrive", h.missing, within)
 }
 
 // steady makes events at a rate, whether or not the earlier ones have arrived, and returns how long each took.

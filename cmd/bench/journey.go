@@ -141,9 +141,14 @@ func (j *journey) backlog() float64 {
 
 // settle waits until everything has come.
 func (j *journey) settle(ctx context.Context, within time.Duration) error {
-	for end := time.Now().Add(within); j.backlog() > 0; {
+	return drained(ctx, "orders were not complete", j.backlog, within)
+}
+
+// drained waits until nothing is left.
+func drained[N int | float64](ctx context.Context, what string, left func() N, within time.Duration) error {
+	for end := time.Now().Add(within); left() > 0; {
 		if time.Now().After(end) {
-			return fmt.Errorf("%.0f orders were not complete within %s", j.backlog(), within)
+			return fmt.Errorf("%v %s within %s", left(), what, within)
 		}
 		if err := pause(ctx, 10*time.Millisecond); err != nil {
 			return err
