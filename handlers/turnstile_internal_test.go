@@ -79,6 +79,22 @@ func TestOneServerHoldsHalf(t *testing.T) {
 	g.putsOff("quick", "a")
 }
 
+// A job holds its place until the answer, not until it has written what came of it.
+func TestTheAnswerFreesThePlace(t *testing.T) {
+	t.Parallel()
+	g := newTurning(t)
+	g.answers("quick", "a", time.Millisecond)
+	first := g.passes("quick", "a")
+	for range 7 {
+		g.passes("quick", "a")
+	}
+	g.putsOff("quick", "a")
+	first.call(func() { g.putsOff("quick", "a") })
+	g.passes("quick", "a")
+	first.leave() // frees nobody else's place
+	g.putsOff("quick", "a")
+}
+
 func TestOneMerchantHoldsThreeQuarters(t *testing.T) {
 	t.Parallel()
 	g := newTurning(t)
