@@ -70,6 +70,54 @@ func TestSweepJobs(t *testing.T) {
 	})
 }
 
+// A job that somebody starts again at the very moment when retention is about to delete it stays.
+func TestSweepAgainstARetry(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "postgres") // SQLite has one writer at a time
+	now := time.Now().UTC()
+	made := now.Add(-100 * 24 * time.Hour)
+	revived, old := jobRow(t, s, "dead", made, made, `{}`), jobRow(t, s, "dead", made, made, `{}`)
+	retry, err := s.SQL().BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = retry.Rollback() }()
+	if _, err := retry.ExecContext(t.Context(), `UPDATE jobs SET state = 'due', finished_at = NULL WHERE id = $1`, revived); err != nil {
+		t.Fatal(err)
+	}
+	type outcome struct {
+		models.Swept
+		error
+	}
+	ended := make(chan outcome, 1)
+	go func() {
+		n, err := s.SweepAt(t.Context(), now)
+		ended <- outcome{n, err}
+	}()
+	waiting := func() int {
+		return storetest.Count(t, s, `SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'DELETE FROM jobs%'`)
+	}
+	for waiting() == 0 {
+		select {
+		case o := <-ended:
+			t.Fatalf("retention did not wait for the retry: %+v", o)
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	if err := retry.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if o := <-ended; o.error != nil || o.Jobs != 1 {
+		t.Errorf("%d jobs deleted, %v; want 1", o.Jobs, o.error)
+	}
+	if j := jobOf(t, s, revived); j.State != models.JobDue {
+		t.Errorf("the job that was started again is %s", j.State)
+	}
+	if n := storetest.Count(t, s, `SELECT COUNT(*) FROM jobs WHERE id = $1`, old); n != 0 {
+		t.Error("the other one is still there")
+	}
+}
+
 // What retention got done before it was cut off is told, and the rest is left to the next time.
 func TestSweepIsCutOff(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {

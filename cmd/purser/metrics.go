@@ -116,14 +116,7 @@ func measureScheduler(r prometheus.Registerer, s *scheduler.Scheduler, store *mo
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "purser_relay_last_round_age_seconds", Help: "Time since the relay last completed a round.",
 		}, func() float64 { return s.SinceRound().Seconds() }),
-		&promises{
-			store: store, log: log,
-			jobs: prometheus.NewDesc("purser_jobs", "Promises in the database that are not finished, or dead, by kind and state.",
-				[]string{"kind", "state"}, nil),
-			due: prometheus.NewDesc("purser_oldest_due_job_seconds", "How long the job of a kind has been due that has been due for longest.",
-				[]string{"kind"}, nil),
-			alarm: prometheus.NewDesc("purser_oldest_alarm_seconds", "How long the alarm that has waited longest is overdue.", nil, nil),
-		},
+		newPromises(store, log),
 	)
 }
 
@@ -141,6 +134,17 @@ type promises struct {
 	groups  []models.JobGroup
 	counted time.Time // when, and how long it took
 	took    time.Duration
+}
+
+func newPromises(store *models.Store, log *slog.Logger) *promises {
+	return &promises{
+		store: store, log: log,
+		jobs: prometheus.NewDesc("purser_jobs", "Promises in the database that are not finished, or dead, by kind and state.",
+			[]string{"kind", "state"}, nil),
+		due: prometheus.NewDesc("purser_oldest_due_job_seconds", "How long the job of a kind has been due that has been due for longest.",
+			[]string{"kind"}, nil),
+		alarm: prometheus.NewDesc("purser_oldest_alarm_seconds", "How long the alarm that has waited longest is overdue.", nil, nil),
+	}
 }
 
 // countRest is how many times as long as a count of the promises took its numbers serve.
