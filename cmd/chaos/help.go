@@ -38,9 +38,13 @@ func (t *trial) helpMerchant(ctx context.Context) error {
 }
 
 func (t *trial) helpOperator(ctx context.Context) error {
-	dead, err := t.tool(ctx, "jobs", "list", "--state", "dead", "--kind", "email.send", "--limit", "1000")
-	if err != nil {
-		return err
+	var dead strings.Builder
+	for _, kind := range []string{"email.send", "reminder.send"} {
+		some, err := t.tool(ctx, "jobs", "list", "--state", "dead", "--kind", kind, "--limit", "1000")
+		if err != nil {
+			return err
+		}
+		dead.WriteString(some)
 	}
 	var mu sync.Mutex
 	var errs []error
@@ -57,7 +61,7 @@ func (t *trial) helpOperator(ctx context.Context) error {
 			}
 		})
 	}
-	for line := range strings.Lines(dead) {
+	for line := range strings.Lines(dead.String()) {
 		if id, _, _ := strings.Cut(line, " "); id != "ID" {
 			work <- id
 		}
