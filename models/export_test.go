@@ -52,7 +52,14 @@ func (t *tx) Together(queries ...string) error {
 
 // OrdersQuery is the statement that reads a page of Orders, with its parameters.
 func (s *Store) OrdersQuery(ctx context.Context, sc Scope, f OrderFilter) (string, []any) {
-	return pageQuery[Order](f.narrow(s.read(ctx).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test)))
+	q := f.narrow(s.read(ctx).Where("merchant_id = ? AND test = ?", sc.MerchantID, sc.Test))
+	if f.Product != "" {
+		var err error
+		if q, err = withProduct(s.read(ctx), q, sc, f.Product); err != nil {
+			panic(err)
+		}
+	}
+	return pageQuery[Order](q)
 }
 
 // EventsQuery is the statement that reads a page of Events, with its parameters.

@@ -197,14 +197,28 @@ func (f *OrderFilter) narrow(q *gorm.DB) *gorm.DB {
 
 // withProduct narrows a query to the orders that have a product in them. The catalogue, which is small, says which products an id or a SKU
 // means, so that the orders of one that is rarely sold are found by its id. An item that was sold under a SKU which no product has any more
-// is found by the id of its product only.
+// is found by the id of its product only. Of one that is not sold any more, the orders since are not read, nor those before the first of one
+// that is new.
 func withProduct(db, q *gorm.DB, sc Scope, idOrSKU string) (*gorm.DB, error) {
-	var ids []string
-	err := db.Model(&Product{}).Where("merchant_id = ? AND (id = ? OR sku = ?)", sc.MerchantID, idOrSKU, idOrSKU).Order("id").Pluck("id", &ids).Error
+	var sold []struct{ ID, First, Last string }
+	const of = "(SELECT order_id FROM items WHERE items.product_id = products.id ORDER BY order_id"
+	err := db.Raw("SELECT id, COALESCE("+of+" LIMIT 1), '') AS first, COALESCE("+of+" DESC LIMIT 1), '') AS last FROM products WHERE merchant_id = ? AND (id = ? OR sku = ?)",
+		sc.MerchantID, idOrSKU, idOrSKU).Scan(&sold).Error
 	if err != nil {
 		return nil, err
 	}
-	return q.Where("EXISTS (SELECT 1 FROM items WHERE items.order_id = orders.id AND items.product_id IN ?)", ids), nil
+	var ids []string
+	var first, last string
+	for _, p := range sold {
+		if p.Last == "" {
+			continue
+		}
+		if ids = append(ids, p.ID); first == "" || p.First < first {
+			first = p.First
+		}
+		last = max(last, p.Last)
+	}
+	return q.Where("id >= ? AND id <= ? AND EXISTS (SELECT 1 FROM items WHERE items.order_id = orders.id AND items.product_id IN ?)", first, last, ids), nil
 }
 
 // stampSlack is how far the time in an order's id may be from the time of its creation: the transaction took that when it began, and the

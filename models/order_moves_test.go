@@ -337,6 +337,18 @@ func TestOrders(t *testing.T) {
 				t.Errorf("once the product is called studio, %s has %d orders (%v), want %d", sku, len(list), err, want)
 			}
 		}
+		// Another one under the same SKU, once the first is gone: the orders of both, and those in between are not theirs.
+		ok(s.ArchiveProduct(t.Context(), shop.Test, "studio"))(t)
+		make("viewer", "eve@example.com", "")
+		storetest.Product(t, s, shop.Test, "studio", models.MethodTemplate)
+		if list, _, err := s.Orders(t.Context(), shop.Test, models.OrderFilter{Product: "studio"}, models.Page{}); err != nil || len(list) != 2 {
+			t.Errorf("while the new studio is not sold, studio has %d orders (%v), want 2", len(list), err)
+		}
+		last := make("studio", "eve@example.com", "")
+		list, _, err := s.Orders(t.Context(), shop.Test, models.OrderFilter{Product: "studio"}, models.Page{})
+		if err != nil || len(list) != 3 || list[0].ID != last.ID || list[1].ID != c.ID || list[2].ID != a.ID {
+			t.Errorf("then it has %s (%v)", toJSON(t, list), err)
+		}
 	})
 }
 
