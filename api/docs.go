@@ -191,10 +191,10 @@ func docsFieldOf(name string, s *huma.Schema, required bool) docsField {
 		add("one of %s", joined(s.Enum))
 	}
 	if s.Minimum != nil {
-		add("from %v", *s.Minimum)
+		add("from "+plainNumber, *s.Minimum)
 	}
 	if s.Maximum != nil {
-		add("up to %s", strconv.FormatFloat(*s.Maximum, 'f', -1, 64))
+		add("up to "+plainNumber, *s.Maximum)
 	}
 	if s.MaxLength != nil {
 		add("at most %d characters", *s.MaxLength)

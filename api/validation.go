@@ -19,6 +19,9 @@ const maxFieldErrors = 50
 // fieldMark sets a field's name off in the text of an error, which is all that Huma keeps of it.
 const fieldMark = "\x1f"
 
+// plainNumber formats a limit. Huma keeps limits as float64, of which 15 digits are right; %v would make 1e+06 of a million.
+const plainNumber = "%.15g"
+
 // Huma's texts and its kind of error are variables of its packages. Ours complete the sentence that a field's name begins, as
 // those of models do, and never repeat the value.
 func init() {
@@ -35,10 +38,11 @@ func init() {
 	validation.MsgExpectedArray = "must be an array"
 	validation.MsgExpectedObject = "must be an object"
 	validation.MsgExpectedOneOf = `must be one of "%s"`
-	validation.MsgExpectedMinimumNumber = "must be at least %v"
-	validation.MsgExpectedMaximumNumber = "must be at most %v"
-	validation.MsgExpectedExclusiveMinimumNumber = "must be above %v"
-	validation.MsgExpectedExclusiveMaximumNumber = "must be below %v"
+	validation.MsgExpectedMinimumNumber = "must be at least " + plainNumber
+	validation.MsgExpectedMaximumNumber = "must be at most " + plainNumber
+	validation.MsgExpectedExclusiveMinimumNumber = "must be above " + plainNumber
+	validation.MsgExpectedExclusiveMaximumNumber = "must be below " + plainNumber
+	validation.MsgExpectedNumberBeMultipleOf = "must be a multiple of " + plainNumber
 	validation.MsgExpectedMinLength = "must have at least %d characters"
 	validation.MsgExpectedMaxLength = "must have at most %d characters"
 	validation.MsgExpectedMinItems = "must have at least %d entries"
