@@ -9,19 +9,24 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/purser-dev/purser/jobs"
 )
 
-// Exit codes of the program. A second signal ends it with 128 + the signal's number, as shells do.
+// Exit codes of the program. A second signal after signalEcho ends it with 128 + the signal's number, as shells do.
 const (
 	exitOK      = 0
 	exitFailure = 1
 	// exitUsage is a wrong command line or a wrong setting: starting again without a change is no use.
 	exitUsage = 2
 )
+
+// signalEcho is how long after the first signal others are the same request to stop. Whoever stops a process may send several at once:
+// GNU timeout to its child and then to the group, a terminal to the group of which a wrapper passes it on.
+const signalEcho = 2 * time.Second
 
 // Program is one run of purser. It touches nothing of the process around it, so that tests run it as main does.
 type Program struct {
@@ -35,9 +40,12 @@ type Program struct {
 	Stdout io.Writer
 	// Stderr gets the log and the error that ends the run. A second signal is reported there while the command may still be writing.
 	Stderr io.Writer
-	// Signals: the first one ends the context of the command, which finishes its work in hand; the second one makes Run return at once. May be nil.
+	// Signals: the first one ends the context of the command, which finishes its work in hand; one that comes signalEcho later or after that
+	// makes Run return at once. May be nil.
 	Signals <-chan os.Signal
 	Version versionInfo
+	// now is the clock, asked once for each signal; nil is time.Now.
+	now func() time.Time
 }
 
 // Run executes the command and returns its exit code.
@@ -46,16 +54,24 @@ func (p *Program) Run(ctx context.Context) int {
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- p.execute(ctx) }()
-	for stopping := false; ; stopping = true {
+	now := p.now
+	if now == nil {
+		now = time.Now
+	}
+	var asked time.Time // when the first signal came
+	for {
 		select {
 		case err := <-done:
 			return p.report(err)
 		case got := <-p.Signals:
-			if stopping {
+			at := now()
+			if asked.IsZero() {
+				asked = at
+				cancel()
+			} else if at.Sub(asked) >= signalEcho {
 				fmt.Fprintf(p.Stderr, "purser: %s again, leaving unfinished work to the next start\n", got)
 				return exitSignalled(got)
 			}
-			cancel()
 		}
 	}
 }

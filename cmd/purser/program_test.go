@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // output may be written by a command that is still running while the test reads it.
@@ -119,36 +120,51 @@ func (w blockedWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestProgramSignals: the first signal lets the command finish, the second one does not wait for it.
+// arrival is a signal and when it comes, counted from the first one.
+type arrival struct {
+	signal os.Signal
+	after  time.Duration
+}
+
+// TestProgramSignals: the first signal and its echoes let the command finish, a later one does not wait for it.
 func TestProgramSignals(t *testing.T) {
 	t.Parallel()
+	const early, late = signalEcho - time.Millisecond, signalEcho
 	for _, tt := range []struct {
-		name    string
-		signals []os.Signal
-		code    int
-		stderr  string
+		name   string
+		comes  []arrival
+		code   int
+		stderr string
 	}{
-		{"one signal waits", []os.Signal{syscall.SIGTERM}, exitOK, ""},
-		{"two signals do not", []os.Signal{syscall.SIGTERM, syscall.SIGINT}, 128 + int(syscall.SIGINT), "interrupt again"},
+		{"one signal waits", []arrival{{syscall.SIGTERM, 0}}, exitOK, ""},
+		{"those that follow at once are the same request", []arrival{{syscall.SIGTERM, 0}, {syscall.SIGTERM, 0}, {syscall.SIGINT, early}}, exitOK, ""},
+		{"a later one does not wait", []arrival{{syscall.SIGTERM, 0}, {syscall.SIGINT, late}}, 128 + int(syscall.SIGINT), "interrupt again"},
+		{"nor after an echo", []arrival{{syscall.SIGINT, 0}, {syscall.SIGINT, early}, {syscall.SIGTERM, late}}, 128 + int(syscall.SIGTERM), "terminated again"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			stuck := blockedWriter{make(chan struct{}), make(chan struct{})}
 			signals := make(chan os.Signal)
+			began, asked := time.Now(), 0
+			clock := func() time.Time {
+				asked++
+				return began.Add(tt.comes[asked-1].after)
+			}
 			var stderr output
-			p := Program{Args: []string{"version"}, Stdin: strings.NewReader(""), Stdout: stuck, Stderr: &stderr, Signals: signals, Dir: t.TempDir()}
+			p := Program{
+				Args: []string{"version"}, Stdin: strings.NewReader(""), Stdout: stuck, Stderr: &stderr, Signals: signals, Dir: t.TempDir(), now: clock,
+			}
 			done := make(chan int, 1)
 			go func() { done <- p.Run(context.Background()) }()
 			<-stuck.entered
-			for _, s := range tt.signals {
-				signals <- s
-			}
-			if len(tt.signals) == 1 {
+			for _, c := range tt.comes {
 				select {
+				case signals <- c.signal:
 				case code := <-done:
-					t.Errorf("ended with %d before the command did", code)
-				default:
+					t.Fatalf("ended with %d before %s came: %s", code, c.signal, stderr.String())
 				}
+			}
+			if tt.code == exitOK {
 				close(stuck.release)
 			} else {
 				defer close(stuck.release)
