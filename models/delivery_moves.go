@@ -143,7 +143,8 @@ func (t *tx) finishDelivery(id string, to DeliveryStatus) error {
 		Updates(map[string]any{"status": to, "finished_at": t.now}).Error
 }
 
-// RetryDelivery tries a finished or waiting delivery again, now. That of a deleted endpoint is a conflict.
+// RetryDelivery tries a finished or waiting delivery again, now, which costs it none of the attempts that it has left. That of a deleted
+// endpoint is a conflict.
 func (s *Store) RetryDelivery(ctx context.Context, sc Scope, id, actor string) error {
 	if !isID(id, "dlv") {
 		return notFound("delivery")
@@ -153,6 +154,36 @@ func (s *Store) RetryDelivery(ctx context.Context, sc Scope, id, actor string) e
 		if err := t.Where("id = ? AND merchant_id = ? AND test = ?", id, sc.MerchantID, sc.Test).Take(&d).Error; err != nil {
 			return orNotFound(err, "delivery")
 		}
-		return t.reviveJob(d.JobID, actor)
+		if err := t.reviveJob(d.JobID, actor); CodeOf(err) != CodeNotFound {
+			return err
+		}
+		return t.redeliver(&d, actor)
 	})
+}
+
+// redeliver promises anew what was delivered so long ago that its promise was deleted. Of two who ask at once one does it.
+func (t *tx) redeliver(d *Delivery, actor string) error {
+	var e Event
+	if err := t.Select("id", "merchant_id", "order_id").Where("id = ?", d.EventID).Take(&e).Error; err != nil {
+		return err
+	}
+	var o *Order
+	if e.OrderID != nil {
+		var err error
+		if o, err = t.lockOrder(*e.OrderID); err != nil {
+			return err
+		}
+	}
+	job := t.stageDelivery(d, &e)
+	res := t.Model(&Delivery{}).Where("id = ? AND job_id = ?", d.ID, d.JobID).Update("job_id", job)
+	if res.Error != nil {
+		return res.Error
+	}
+	if res.RowsAffected == 0 {
+		return conflict("The delivery is being tried again.")
+	}
+	if o != nil {
+		t.note(o, "job.retried", actor, "A job was started again.", map[string]any{"job": job, "job_kind": jobs.KindDeliver})
+	}
+	return t.reopenDelivery(d.ID)
 }

@@ -33,7 +33,7 @@ func ignoreGone(err error) error {
 }
 
 // RetryJob is an operator's retry: a dead or cancelled job gets a new life with as many attempts as its kind has, a waiting one
-// becomes due now. A done one is refused, and a running one unless its lease has an end that no worker was ever given: nothing else would
+// becomes due now, which costs it none of its attempts. A done one is refused, and a running one unless its lease has an end that no worker was ever given: nothing else would
 // bring that back.
 func (s *Store) RetryJob(ctx context.Context, id, actor string) error {
 	return s.write(ctx, func(t *tx) error { return t.reviveJob(id, actor) })
@@ -79,6 +79,9 @@ func (t *tx) reviveJob(id, actor string) error {
 		if j.Kind != jobs.KindDeliver {
 			return conflict("The job is done.")
 		}
+	}
+	if j.State == JobDue && j.Attempts > 0 && j.RunAt.After(t.now) {
+		j.MaxAttempts++ // this attempt is one more, after which the pauses go on where they were
 	}
 	if j.State != JobDue {
 		j.MaxAttempts = j.Attempts + kind.MaxAttempts

@@ -102,7 +102,7 @@ func TestAnOperatorRunsAWaitingJobNow(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := jobOf(t, s, j.ID)
-		if got.State != models.JobDue || got.Epoch != 1 || time.Until(got.RunAt) > 0 || got.MaxAttempts != before.MaxAttempts || got.Attempts != before.Attempts {
+		if got.State != models.JobDue || got.Epoch != 1 || time.Until(got.RunAt) > 0 || got.MaxAttempts != before.MaxAttempts+1 || got.Attempts != before.Attempts {
 			t.Errorf("job %s", toJSON(t, got))
 		}
 		if got.LastError == nil {
@@ -163,13 +163,38 @@ func TestADeliveryIsRetriedHoweverItEnded(t *testing.T) {
 		for _, wrong := range []string{"", "dlv_", "dlv_\x00", "\xff", j.ID} {
 			wantCode(t, s.RetryDelivery(t.Context(), shop.Test, wrong, "api_key:key_1"), models.CodeNotFound)
 		}
+		// A developer who tries again and again while he mends his server leaves himself as many attempts as there were, at the same times.
+		left := jobOf(t, s, j.ID)
+		for n := range 3 {
+			retry()
+			ok(s.FailDelivery(t.Context(), take(t, s, jobOf(t, s, j.ID)), attempt(4+n, 500), errTest))(t)
+			got := jobOf(t, s, j.ID)
+			if got.MaxAttempts-got.Attempts != left.MaxAttempts-left.Attempts || time.Until(got.RunAt) > 10*time.Second {
+				t.Errorf("%d of %d attempts, the next in %v; before %d of %d", got.Attempts, got.MaxAttempts, time.Until(got.RunAt), left.Attempts, left.MaxAttempts)
+			}
+		}
+		state(models.DeliveryPending, 6)
+
+		// Its promise is kept for a week only, the delivery for good.
+		retry()
+		if err := s.KeepDelivered(t.Context(), take(t, s, jobOf(t, s, j.ID)), attempt(7, 200)); err != nil {
+			t.Fatal(err)
+		}
+		storetest.Exec(t, s, `DELETE FROM jobs WHERE id = $1`, j.ID)
+		refusals(t, race(4, func(int) error { return s.RetryDelivery(t.Context(), shop.Test, id, "api_key:key_1") }), models.CodeConflict)
+		state(models.DeliveryPending, 7)
+		j = oneJob(t, s, shop, jobs.KindDeliver)
+		if d := ok(s.Dispatch(t.Context(), take(t, s, j)))(t); d.Attempt != 8 {
+			t.Errorf("the attempt after the deletion is number %d", d.Attempt)
+		}
+		storetest.Exec(t, s, `UPDATE jobs SET state = 'due', attempts = 0 WHERE id = $1`, j.ID)
 		if err := s.DeleteWebhookEndpoint(t.Context(), shop.Test, w.ID); err != nil {
 			t.Fatal(err)
 		}
-		state(models.DeliveryCancelled, 3)
+		state(models.DeliveryCancelled, 7)
 		wantCode(t, s.RetryDelivery(t.Context(), shop.Test, id, "api_key:key_1"), models.CodeConflict)
 		wantCode(t, s.RetryJob(t.Context(), j.ID, operator), models.CodeConflict)
-		state(models.DeliveryCancelled, 3)
+		state(models.DeliveryCancelled, 7)
 	})
 }
 
