@@ -309,6 +309,11 @@ func (t *tx) restartItem(o *Order, i *Item, actor string) error {
 	if len(i.missing()) == 0 {
 		return t.resumeEmail(i.ID+":license", actor)
 	}
+	// The promise that failed has an heir, and waits for nobody any more.
+	if err := t.Exec(`UPDATE jobs SET state = 'cancelled' WHERE order_id = ? AND kind = ? AND state = 'dead' AND args->>'item' = ?`,
+		i.OrderID, jobs.KindFulfil, i.ID).Error; err != nil {
+		return err
+	}
 	t.stageFulfilment(i)
 	return nil
 }

@@ -245,6 +245,9 @@ func TestRetryItem(t *testing.T) {
 		if len(work) != 1 || work[0].Args.Item != o.Items[0].ID {
 			t.Fatalf("jobs %s", toJSON(t, work))
 		}
+		if n := ok(s.DeadJobs(t.Context()))(t); n != 0 {
+			t.Errorf("%d jobs wait for an operator, though the item was started again", n)
+		}
 		if err := perform(t, s, work[0]); err != nil {
 			t.Fatal(err)
 		}
