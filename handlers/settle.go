@@ -33,8 +33,10 @@ func (w *Worker) settle(ctx context.Context, c *models.Claim) result {
 	case p.Reference == "" && p.Status == models.PaymentCancelled:
 		return w.keepNothing(c)
 	case p.Reference == "":
-		return keep(models.PaymentResult{
-			Status: models.PaymentFailed, FailureCode: string(payment.ProcessingError), FailureMessage: payment.ProcessingError.Message(),
+		return kept(func(ctx context.Context) error {
+			return w.Store.KeepNeverAsked(ctx, c, models.PaymentResult{
+				Status: models.PaymentFailed, FailureCode: string(payment.ProcessingError), FailureMessage: payment.ProcessingError.Message(),
+			})
 		})
 	}
 	gateway, err := w.gatewayOf(quick, p)

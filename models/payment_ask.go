@@ -51,6 +51,27 @@ func (t *tx) callOffSettling(p *Payment) error {
 	})
 }
 
+// KeepNeverAsked fails a payment for which its gateway was never asked, as the result of a job. If it was asked after all, by a customer who
+// tried again in the meantime, the payment stays as it is and the gateway is asked later what became of it.
+func (s *Store) KeepNeverAsked(ctx context.Context, c *Claim, r PaymentResult) error {
+	return s.keep(ctx, c, func(t *tx) error {
+		o, err := t.lockOrderBy("(SELECT order_id FROM payments WHERE id = ?)", c.Args.Payment, "payment")
+		if err != nil {
+			return err
+		}
+		switch p := o.payment(c.Args.Payment); {
+		case p == nil:
+			return notFound("payment")
+		case p.Reference == "":
+			_, err := t.applyPayment(p.ID, r, actorWorker)
+			return err
+		case p.Instructions == nil && paymentMoves.allows(p.Status, PaymentFailed):
+			t.askLater(p, c.JobID, settleAfter)
+		}
+		return nil
+	})
+}
+
 // KeepSettled is ApplyPayment as the result of a job. While the gateway still works on the payment or waits for the customer, it is asked
 // again: no sooner than it said, and else after as long as the payment has taken so far, so that whoever takes long costs few questions.
 func (s *Store) KeepSettled(ctx context.Context, c *Claim, r PaymentResult) error {

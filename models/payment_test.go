@@ -352,6 +352,31 @@ func TestSettling(t *testing.T) {
 			t.Errorf("%d payments succeeded, want two", n)
 		}
 
+		// A payment for which the gateway was never asked fails, unless the customer tries again before the worker has said so.
+		gaveUp := models.PaymentResult{Status: models.PaymentFailed, FailureCode: "processing_error", FailureMessage: "The payment could not be processed."}
+		for _, tries := range []bool{false, true} {
+			o := storetest.Order(t, s, shop.Test, "editor", 1)
+			p = begin(t, s, shop.Test, o.ID)
+			c = take(t, s, settle(p.ID, models.JobDue))
+			want := models.PaymentFailed
+			if tries {
+				apply(t, s, p.ID, models.PaymentResult{Status: models.PaymentRequiresAction, Reference: "page-1"})
+				want = models.PaymentRequiresAction
+			}
+			if err := s.KeepNeverAsked(t.Context(), c, gaveUp); err != nil {
+				t.Fatal(err)
+			}
+			settle(p.ID, models.JobDone)
+			if got := ok(s.Payment(t.Context(), p.ID))(t); got.Status != want {
+				t.Errorf("the customer tries again: %t, the payment is %s", tries, got.Status)
+			}
+			if tries {
+				if j := settle(p.ID, models.JobDue); time.Until(j.RunAt) < 30*time.Second {
+					t.Errorf("the gateway is asked again in %v", time.Until(j.RunAt))
+				}
+			}
+		}
+
 		// A gateway that takes its time says when to ask again.
 		slow := storetest.Order(t, s, shop.Test, "editor", 1)
 		p = begin(t, s, shop.Test, slow.ID)
