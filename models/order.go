@@ -132,11 +132,14 @@ type Item struct {
 }
 
 // units is how many licences the item needs.
-func (i *Item) units() int {
-	if i.LicensePer == "item" {
+func (i *Item) units() int { return licensesFor(i.LicensePer, i.Quantity) }
+
+// licensesFor is how many licences a quantity of a product needs that has one for each unit, or for each item.
+func licensesFor(per string, quantity int) int {
+	if per == "item" {
 		return 1
 	}
-	return i.Quantity
+	return quantity
 }
 
 func (o *Order) scope() Scope { return Scope{o.MerchantID, o.Test} }

@@ -43,7 +43,8 @@ type NewLine struct {
 // The limits of a checkout request.
 const (
 	maxLines         = 100
-	maxLocale        = 35 // of a tag without extensions (RFC 5646, section 4.4.1)
+	maxLicenses      = 10_000 // of all items; every move of an order reads them all, and has seconds to do it
+	maxLocale        = 35     // of a tag without extensions (RFC 5646, section 4.4.1)
 	maxMetadata      = 50
 	maxMetadataKey   = 40
 	maxMetadataValue = 500
@@ -335,6 +336,7 @@ func (t *tx) priced(sc Scope, in NewOrder, c *counter, bad *invalids) (*Order, e
 func quotable(in *NewOrder, products map[string]*Product, bad *invalids) []quoteLine {
 	var lines []quoteLine
 	var sum int64
+	var licenses int
 	for i, l := range in.Lines {
 		p := products[l.Product]
 		if p == nil || l.Quantity < 1 || l.Quantity > p.MaxQuantity {
@@ -353,6 +355,10 @@ func quotable(in *NewOrder, products map[string]*Product, bad *invalids) []quote
 		}
 		if sum += amount * int64(l.Quantity); sum > MaxAmount { // no overflow: MaxAmount leaves room for any quantity
 			bad.add("items["+itoa(i)+"].quantity", "makes the order larger than an order can be")
+			break
+		}
+		if licenses += licensesFor(p.LicensePer, l.Quantity); licenses > maxLicenses {
+			bad.add("items["+itoa(i)+"].quantity", "makes more than %d licences, which is the most that an order can have", maxLicenses)
 			break
 		}
 		lines = append(lines, quoteLine{Product: p, Quantity: l.Quantity, UnitPrice: l.UnitPrice, Name: l.Name, Offer: l.Offer})

@@ -215,6 +215,13 @@ func TestCreateOrderRefused(t *testing.T) {
 		{"lines that are too dear together", func(o *models.NewOrder) {
 			o.Lines = []models.NewLine{{Product: "dear", Quantity: 1}, {Product: "dear", Quantity: 1}, {Product: "editor", Quantity: 1}}
 		}, []string{"items[2].quantity"}},
+		{"more licences than an order can have", func(o *models.NewOrder) {
+			o.Lines = nil
+			for range 10 {
+				o.Lines = append(o.Lines, models.NewLine{Product: "editor", Quantity: 1000})
+			}
+			o.Lines = append(o.Lines, models.NewLine{Product: "editor", Quantity: 1})
+		}, []string{"items[10].quantity"}},
 		{"a coupon that there is not", func(o *models.NewOrder) { o.Coupon = "NOTHING" }, []string{"coupon"}},
 		{"everything", func(o *models.NewOrder) {
 			o.Currency, o.Customer.Email, o.Consents.PersonalData = "", "", false
@@ -266,6 +273,15 @@ func TestTheLargestOrder(t *testing.T) {
 		if o := storetest.Order(t, s, shop.Test, "dear", 1); o.Total != models.MaxAmount {
 			t.Errorf("the order is for %d", o.Total)
 		}
+		// Of what is licensed as a whole, the quantity makes no licences.
+		site := storetest.ProductInput("site", models.MethodTemplate)
+		site.LicensePer = "item"
+		ok(s.CreateProduct(t.Context(), shop.Test, site))(t)
+		in := storetest.OrderInput("site", 1000)
+		for range 20 {
+			in.Lines = append(in.Lines, in.Lines[0])
+		}
+		ok(s.CreateOrder(t.Context(), shop.Test, in))(t)
 		healthy(t, s)
 	})
 }
