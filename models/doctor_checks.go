@@ -134,6 +134,14 @@ var doctorChecks = []doctorCheck{
 			WHERE c.merchant_id <> o.merchant_id OR u.test <> o.test`,
 		nil, "",
 	},
+	{
+		// What waits in the inbox is not looked at: a gateway's account that two merchants share tells each of the other's payments, and
+		// none of that is applied.
+		6, "a callback was applied that is about a payment of another merchant, or of the other mode", mendByHand,
+		`SELECT c.id FROM gateway_callbacks c JOIN payments p ON p.id = c.payment_id
+			WHERE c.applied_at IS NOT NULL AND (c.merchant_id <> p.merchant_id OR c.test <> p.test)`,
+		nil, "",
+	},
 }
 
 // A reference is a column of a table that names a row of another.

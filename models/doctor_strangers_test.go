@@ -57,10 +57,22 @@ func TestDoctorFindsStrangers(t *testing.T) {
 	})
 }
 
+// TestDoctorLeavesTheInboxAlone: merchants that share an account at a gateway are told of each other's payments, and nothing is wrong before
+// one of them is paid by what another was told.
+func TestDoctorLeavesTheInboxAlone(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		c := newClinic(t, s)
+		storetest.Exec(t, s, fmt.Sprintf(callback, c.other.ID, true, c.paid.Payments[0].ID, "NULL"))
+		healthy(t, s)
+		storetest.Exec(t, s, `UPDATE gateway_callbacks SET merchant_id = $1, applied_at = received_at`, c.shop.ID)
+		healthy(t, s)
+	})
+}
+
 // apart are columns that look like references and are checked otherwise, or name nothing of ours.
 var apart = map[string]string{
 	"deliveries.job_id": "invariant 3", "emails.job_id": "invariant 1", "gateway_callbacks.event_id": "the gateway's own",
-	"gateway_callbacks.payment_id": "what a gateway says, whosever it is; looked at when it is applied", "payments.request_id": "an idempotency key's",
+	"gateway_callbacks.payment_id": "what a gateway says, whosever it is; a check compares those that were applied", "payments.request_id": "an idempotency key's",
 	"orders.external_id": "the merchant's own", "mailbox.message_id": "the email's own", "sessions.account_id": "an operator's or one of a merchant's staff",
 	"prices.product_id": "has no merchant of its own", "delivery_attempts.delivery_id": "has no merchant of its own",
 	"coupon_counters.coupon_id": "has no merchant of its own",

@@ -69,6 +69,10 @@ type breakage struct {
 	statement func(c clinic) []string
 }
 
+// callback puts a merchant's callback, in test mode or live, about a payment into the inbox, with the time at which it was applied.
+const callback = `INSERT INTO gateway_callbacks (id, merchant_id, test, gateway, event_id, payment_id, outcome, received_at, applied_at)
+	VALUES ('gcb_1', '%s', %t, 'test', 'evt_1', '%s', '{}', '2026-01-01 00:00:00+00:00', %s)`
+
 func breakages() []breakage {
 	one := func(format string, args func(c clinic) []any) func(c clinic) []string {
 		return func(c clinic) []string { return []string{fmt.Sprintf(format, args(c)...)} }
@@ -196,6 +200,18 @@ func breakages() []breakage {
 		{
 			"a use of a coupon in the other mode", 6, "uses a coupon", func(c clinic) string { return c.unpaid.ID },
 			discount(func(c clinic) string { return c.shop.ID }, false),
+		},
+		{
+			"a callback about another merchant's payment", 6, "a callback was applied", func(clinic) string { return "gcb_1" },
+			one(callback, func(c clinic) []any {
+				return []any{c.other.ID, true, c.paid.Payments[0].ID, "'2026-01-01 00:00:00+00:00'"}
+			}),
+		},
+		{
+			"a callback about a payment of the other mode", 6, "a callback was applied", func(clinic) string { return "gcb_1" },
+			one(callback, func(c clinic) []any {
+				return []any{c.shop.ID, false, c.paid.Payments[0].ID, "'2026-01-01 00:00:00+00:00'"}
+			}),
 		},
 		{
 			"an order of nothing", 4, "has no items", func(c clinic) string { return c.unpaid.ID },
