@@ -68,6 +68,11 @@ var doctorChecks = []doctorCheck{
 		nil, "",
 	},
 	{
+		2, "a licence names another order or product than its item does", mendByHand,
+		`SELECT l.id FROM licenses l JOIN items i ON i.id = l.item_id WHERE l.order_id <> i.order_id OR l.product_id <> i.product_id`,
+		nil, "",
+	},
+	{
 		2, "a pool key that is on a licence can be sold again, or belongs to another item", mendByHand,
 		`SELECT k.id FROM pool_keys k JOIN licenses l ON l.pool_key_id = k.id
 			WHERE k.state = 'available' OR k.item_id IS NULL OR k.item_id <> l.item_id OR k.fingerprint <> l.fingerprint`,
