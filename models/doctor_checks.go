@@ -134,6 +134,12 @@ var doctorChecks = []doctorCheck{
 		nil, "",
 	},
 	{
+		// Money that is not what was asked for is kept, and never applied.
+		4, "a payment that was applied to an order is not its total, or in another currency", mendByHand,
+		`SELECT p.id FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.applied AND (p.amount <> o.total OR p.currency <> o.currency)`,
+		nil, "",
+	},
+	{
 		6, "an order uses a coupon of another merchant, or in the other mode", mendByHand,
 		`SELECT o.id FROM coupon_uses u JOIN orders o ON o.id = u.order_id JOIN coupons c ON c.id = u.coupon_id
 			WHERE c.merchant_id <> o.merchant_id OR u.test <> o.test`,

@@ -182,6 +182,14 @@ func breakages() []breakage {
 			one(`UPDATE orders SET status = 'not_paid', paid_at = NULL WHERE id = '%s'`, func(c clinic) []any { return []any{c.paid.ID} }),
 		},
 		{
+			"an order paid with too little", 4, "not its total", func(c clinic) string { return c.paid.Payments[0].ID },
+			one(`UPDATE payments SET amount = amount - 1 WHERE order_id = '%s'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
+			"an order paid in another currency", 4, "not its total", func(c clinic) string { return c.paid.Payments[0].ID },
+			one(`UPDATE payments SET currency = 'JPY' WHERE order_id = '%s'`, func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
 			"an alarm that nobody hears", 5, "nobody has looked", anything,
 			one(`UPDATE jobs SET alarm_at = '2026-01-01 00:00:00+00:00' WHERE order_id = '%s' AND finished_at IS NULL`, func(c clinic) []any { return []any{c.paid.ID} }),
 		},
