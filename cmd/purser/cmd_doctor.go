@@ -16,9 +16,25 @@ import (
 // errUnsound ends `purser doctor` with exit 1; its report has been printed.
 var errUnsound = errors.New("the doctor found broken invariants; see the report")
 
+// doctorReport is what `purser doctor` prints.
+type doctorReport struct {
+	models.Report
+	Queue string `json:"queue"` // queueExamined, or why it was not
+}
+
+const queueExamined = "examined"
+
+// errEmbeddedQueue is why nobody but a running purser sees its queue.
+var errEmbeddedQueue = errors.New("it is embedded in the running purser, which fills it from the database at every start")
+
 func (p *Program) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "doctor", Short: "Check the invariants of the whole database and the queue; print a JSON report, exit 1 if one is broken",
+		Long: `Check the invariants of the whole database and the queue, and print a JSON report. The exit code is 1, and ok is false, if one is broken.
+
+The member queue of the report is "examined", or "not examined: " and the reason: Redis cannot be reached, or is embedded in a running purser.
+That breaks no invariant, as the queue is filled from the database: ok and the exit code then tell of the database alone. Whether a role
+reaches Redis is what purser ready tells.`,
 	}
 	mend := cmd.Flags().Bool("mend", false, "before that, start again what was lost: fulfilments, back-orders, emails and deliveries without a promise")
 	return p.tool(cmd, existing, func(cmd *cobra.Command, _ []string, store *models.Store, s Settings) error {
@@ -33,13 +49,17 @@ func (p *Program) doctorCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		queue := queueExamined
 		if err := examineQueue(cmd.Context(), store, s, &report); err != nil {
 			// Redis only runs what the database remembers: without it there is no queue that could be unsound.
-			fmt.Fprintf(cmd.ErrOrStderr(), "purser: the queue was not examined: %v\n", err)
+			queue = "not examined: " + err.Error()
+			if !errors.Is(err, errEmbeddedQueue) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "purser: the queue was not examined: %v\n", err)
+			}
 		}
 		out := json.NewEncoder(cmd.OutOrStdout())
 		out.SetIndent("", "  ")
-		if err := out.Encode(report); err != nil {
+		if err := out.Encode(doctorReport{report, queue}); err != nil {
 			return err
 		}
 		if !report.OK {
@@ -52,11 +72,11 @@ func (p *Program) doctorCommand() *cobra.Command {
 // straysShown is how many tasks a finding names, as many as findings about the database do.
 const straysShown = 100
 
-// examineQueue adds what is wrong in Redis to a report. The in-process Redis of a running purser is nobody else's to look at, and filled
-// from the database at every start.
+// examineQueue adds what is wrong in Redis to a report. The error is why it was not looked at: the in-process Redis of a running purser is
+// nobody else's.
 func examineQueue(ctx context.Context, store *models.Store, s Settings, report *models.Report) error {
 	if s.EmbeddedRedis() {
-		return nil
+		return errEmbeddedQueue
 	}
 	redis, err := jobs.ParseRedisURL(s.RedisURL.Reveal())
 	if err != nil {

@@ -83,34 +83,46 @@ func TestDoctorMends(t *testing.T) {
 	})
 }
 
+// examined asks for the doctor's exit code and for what its report says of itself and of the queue.
+func examined(t *testing.T, s *site) (code int, report doctorReport, stdout, stderr string) {
+	t.Helper()
+	code, stdout, stderr = s.tool(t, "", "doctor")
+	if err := json.Unmarshal([]byte(stdout), &report); err != nil {
+		t.Fatalf("%v: %s%s", err, stdout, stderr)
+	}
+	return code, report, stdout, stderr
+}
+
 // TestDoctorExaminesTheQueue finds a task without a promise in Redis, and does not mind a Redis that is away.
 func TestDoctorExaminesTheQueue(t *testing.T) {
 	eachDatabase(t, func(t *testing.T, s *site) {
 		s.does(t, "migrate", "up")
+		if code, report, stdout, stderr := examined(t, s); code != exitOK || !report.OK || report.Queue != "not examined: "+errEmbeddedQueue.Error() || stderr != "" {
+			t.Errorf("an embedded queue: exit code %d, %s%s", code, stdout, stderr)
+		}
 		redis := redistest.InProcess(t)
 		s.env = append(s.env, "PURSER_REDIS_URL="+redis.URL)
-		s.does(t, "doctor")
+		if code, report, stdout, stderr := examined(t, s); code != exitOK || !report.OK || report.Queue != "examined" || stderr != "" {
+			t.Errorf("an empty queue: exit code %d, %s%s", code, stdout, stderr)
+		}
 		publisher := jobs.NewPublisher(redis.Client, slog.New(slog.DiscardHandler))
 		defer publisher.Close()
 		stray := jobs.Handover{JobID: "00000000-0000-7000-8000-000000000000", Kind: jobs.KindSendEmail}
 		if ok, err := publisher.HandOver(t.Context(), stray); !ok || err != nil {
 			t.Fatalf("%v, %v", ok, err)
 		}
-		code, stdout, stderr := s.tool(t, "", "doctor")
-		var report models.Report
-		if err := json.Unmarshal([]byte(stdout), &report); err != nil {
-			t.Fatal(err)
-		}
-		if code != exitFailure || report.OK || len(report.Findings) != 1 || report.Findings[0].Invariant != 5 ||
+		code, report, stdout, stderr := examined(t, s)
+		if code != exitFailure || report.OK || report.Queue != "examined" || len(report.Findings) != 1 || report.Findings[0].Invariant != 5 ||
 			!slices.Equal(report.Findings[0].IDs, []string{jobs.TaskID(stray.JobID, 0)}) || report.Findings[0].More {
 			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
 		}
 		redis.Stop()
-		code, stdout, stderr = s.tool(t, "", "doctor")
-		if code != exitOK || !strings.Contains(stdout, `"ok": true`) || !strings.Contains(stderr, "the queue was not examined") {
-			t.Errorf("exit code %d, %s%s", code, stdout, stderr)
+		code, report, stdout, stderr = examined(t, s)
+		reason, not := strings.CutPrefix(report.Queue, "not examined: ")
+		if code != exitOK || !report.OK || !not || reason == "" || !strings.Contains(stderr, "the queue was not examined: "+reason) {
+			t.Errorf("a dead Redis: exit code %d, %s%s", code, stdout, stderr)
 		}
-		hides(t, []string{passwordIn(redis.URL)}, map[string]string{"the error": stderr})
+		hides(t, []string{passwordIn(redis.URL)}, map[string]string{"the error": stderr, "the report": stdout})
 	})
 }
 
