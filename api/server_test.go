@@ -174,42 +174,6 @@ func TestLogHoldsPatternsOnly(t *testing.T) {
 	})
 }
 
-func TestReadiness(t *testing.T) {
-	t.Parallel()
-	s := storetest.Open(t, "sqlite")
-	d := newDoor(t, s)
-	d.knock(t, ask{method: get, path: "/healthz"}).ok(t, 200)
-	d.knock(t, ask{method: get, path: "/readyz"}).ok(t, 200)
-	d.draining.Store(true)
-	var got readiness
-	d.knock(t, ask{method: get, path: "/readyz"}).ok(t, 503).into(t, &got)
-	if got.Status != "draining" {
-		t.Errorf("says %+v", got)
-	}
-	d.draining.Store(false)
-	storetest.Exec(t, s, "DELETE FROM goose_db_version WHERE version_id > 0")
-	d.knock(t, ask{method: get, path: "/readyz"}).ok(t, 503).into(t, &got)
-	if got.Status != "unready" || got.Checks[0].State != "ok" || got.Checks[1].State != "failing" {
-		t.Errorf("with an old schema: %+v", got)
-	}
-	d.knock(t, ask{method: get, path: "/healthz"}).ok(t, 200)
-}
-
-func TestReadinessReportsRedis(t *testing.T) {
-	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = ln.Close() // nobody answers there
-	d := newDoor(t, storetest.Open(t, "sqlite"), redisAt(t, "redis://"+ln.Addr().String()))
-	var got readiness
-	d.knock(t, ask{method: get, path: "/readyz"}).ok(t, 200).into(t, &got)
-	if got.Status != "ready" || got.Checks[2] != (checkState{"redis", false, "failing"}) {
-		t.Errorf("says %+v", got)
-	}
-}
-
 func TestDatabaseThatIsGone(t *testing.T) {
 	t.Parallel()
 	s := storetest.Open(t, "postgres")

@@ -213,3 +213,11 @@ func (d dialect) nextOrderNumber() string {
 	}
 	return "SELECT nextval('order_numbers')"
 }
+
+// countTables is the query for how many tables have a name: one or none.
+func (d dialect) countTables() string {
+	if d.sqlite {
+		return "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+	}
+	return "SELECT COUNT(*) FROM pg_tables WHERE schemaname = current_schema() AND tablename = ?"
+}

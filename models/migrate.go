@@ -118,13 +118,21 @@ func (s *Store) SchemaServes(ctx context.Context) error {
 	return err
 }
 
-// schemaVersions are those of the database and of this program.
+// schemaVersions are those of the database, 0 if it is empty, and of this program. Goose's own way to ask makes its table if it is missing, for
+// which SQLite has to have its one writer; this only reads.
 func (s *Store) schemaVersions(ctx context.Context) (current, target int64, err error) {
 	m, err := s.migrator()
 	if err != nil {
 		return 0, 0, err
 	}
-	if current, target, err = m.GetVersions(ctx); err != nil {
+	known := m.ListSources()
+	target = known[len(known)-1].Version
+	reads := s.reads.WithContext(ctx)
+	var tables int64
+	if err = reads.Raw(s.dialect.countTables(), goose.DefaultTablename).Scan(&tables).Error; err == nil && tables > 0 {
+		err = reads.Raw("SELECT COALESCE(MAX(version_id), 0) FROM " + goose.DefaultTablename).Scan(&current).Error
+	}
+	if err != nil {
 		return 0, 0, fmt.Errorf("the database schema cannot be read: %w", err)
 	}
 	return current, target, nil

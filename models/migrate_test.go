@@ -1,8 +1,11 @@
 package models_test
 
 import (
+	"context"
+	"errors"
 	"testing"
 
+	"github.com/purser-dev/purser/models"
 	"github.com/purser-dev/purser/models/storetest"
 )
 
@@ -30,4 +33,27 @@ func TestAMigrationThatWasCutOff(t *testing.T) {
 	if again := texts(t, s, `SELECT CAST(indexrelid AS regclass)::text FROM pg_index`); len(again) != len(made) {
 		t.Errorf("%d indexes, before %d", len(again), len(made))
 	}
+}
+
+// Whoever only asks how the schema stands, of an empty database too, changes nothing.
+func TestAskingForTheSchemaOnlyReads(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		if err := errors.Join(s.CheckSchema(t.Context()), s.SchemaServes(t.Context())); err != nil {
+			t.Errorf("the current schema is refused: %v", err)
+		}
+		storetest.Exec(t, s, `DROP TABLE goose_db_version`)
+		for name, asked := range map[string]func(context.Context) error{"CheckSchema": s.CheckSchema, "SchemaServes": s.SchemaServes} {
+			if err := asked(t.Context()); !errors.Is(err, models.ErrSchema) {
+				t.Errorf("%s of an empty database: %v", name, err)
+			}
+		}
+		if _, err := s.SQL().ExecContext(t.Context(), `DROP TABLE goose_db_version`); err == nil {
+			t.Error("asking made the table")
+		}
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := s.SchemaServes(gone); err == nil || errors.Is(err, models.ErrSchema) {
+			t.Errorf("a database that does not answer: %v", err)
+		}
+	})
 }
