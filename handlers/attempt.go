@@ -231,13 +231,13 @@ func (w *Worker) attempt(ctx context.Context, c *models.Claim, until time.Time) 
 	case models.IsFenced(err):
 		return OutcomeFenced, nil
 	case err != nil:
-		w.Log.Warn("the failure could not be written; the job will be done again after its lease", about("err", models.ErrorText(err), "failure", r.err)...)
+		w.Log.Warn("the failure could not be written; the job will be done again after its lease", about("err", models.ErrorText(err), "failure", models.LogText(r.err))...)
 		return OutcomeUnwritten, nil
 	case verdict.Dead:
-		w.Log.Error("job is dead", about("err", r.err)...)
+		w.Log.Error("job is dead", about("err", models.LogText(r.err))...)
 		return OutcomeDead, fmt.Errorf("%w: %w", r.err, asynq.SkipRetry)
 	}
-	w.Log.Warn("job failed; it will be tried again", about("err", r.err, "pause", verdict.Delay.String())...)
+	w.Log.Warn("job failed; it will be tried again", about("err", models.LogText(r.err), "pause", verdict.Delay.String())...)
 	return OutcomeFailed, &retryError{err: r.err, delay: verdict.Delay, counted: true}
 }
 

@@ -27,3 +27,17 @@ func ErrorText(err error) string {
 	}
 	return text
 }
+
+// LogText is ErrorText for the log of a process, where merchants do not look: in brackets it adds what the error's method Detail, if it has
+// one, tells of the installation, such as the address that could not be reached.
+func LogText(err error) string {
+	text := ErrorText(err)
+	detailed, ok := errors.AsType[interface {
+		error
+		Detail() string
+	}](err)
+	if !ok || detailed.Detail() == "" {
+		return text
+	}
+	return text + " (" + detailed.Detail() + ")"
+}

@@ -40,3 +40,30 @@ func TestErrorTextQuotesNoValues(t *testing.T) {
 		t.Errorf("no error has the text %q", got)
 	}
 }
+
+// detailed is an error with something for the operator's log only.
+type detailed struct{ text, detail string }
+
+func (e detailed) Error() string  { return e.text }
+func (e detailed) Detail() string { return e.detail }
+
+func TestLogTextTellsTheDetail(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{nil, ""},
+		{errors.New("plain"), "plain"},
+		{detailed{"no answer", ""}, "no answer"},
+		{detailed{"no answer", "dial tcp 10.0.3.7:587"}, "no answer (dial tcp 10.0.3.7:587)"},
+		{fmt.Errorf("send: %w", detailed{"no answer", "dial tcp 10.0.3.7:587"}), "send: no answer (dial tcp 10.0.3.7:587)"},
+	} {
+		if got := models.LogText(c.err); got != c.want {
+			t.Errorf("%v is logged as %q, want %q", c.err, got, c.want)
+		}
+		if text := models.ErrorText(c.err); strings.Contains(text, "10.0.3.7") {
+			t.Errorf("%v is kept as %q", c.err, text)
+		}
+	}
+}

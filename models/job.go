@@ -173,7 +173,8 @@ type Verdict struct {
 }
 
 // Fail records a failed attempt: the job becomes due again after its pause, or dead, together with what that means for the
-// business. The error's text is kept and shown to operators, so it must not hold secrets or personal data.
+// business. The error's text is kept and shown to operators and to the order's merchant, so it must not hold secrets, personal data, or
+// the names and addresses of the installation's servers.
 func (s *Store) Fail(ctx context.Context, c *Claim, cause error) (Verdict, error) {
 	return s.fail(ctx, c, cause, func(*tx) error { return nil })
 }

@@ -2,11 +2,8 @@ package mail
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net"
 	"net/textproto"
 	"regexp"
 )
@@ -19,10 +16,12 @@ type SendError struct {
 	Temporary bool
 	// Code is the SMTP reply code, or 0 if the server did not get to answer.
 	Code int
-	// Reason is a sentence for logs and support staff, without personal data.
+	// Reason is a sentence for logs, support staff and merchants, without personal data and without the name or the
+	// address of a server of ours.
 	Reason string
 
-	cause error // the error of the caller's context if that ended the try, else nil
+	cause  error  // the error of the caller's context if that ended the try, else nil
+	detail string // see Detail
 }
 
 // Error returns the reason.
@@ -30,6 +29,10 @@ func (e *SendError) Error() string { return "mail: " + e.Reason }
 
 // Unwrap gives errors.Is access to the caller's own cancellation, and to nothing else.
 func (e *SendError) Unwrap() error { return e.cause }
+
+// Detail is what the network itself said, with the names and addresses that Reason leaves out, and without personal
+// data; empty if Reason says all. It is for the operator's log, and must not be kept where merchants see it.
+func (e *SendError) Detail() string { return e.detail }
 
 // invalid is a final error about a field of the message. The value is never repeated.
 func invalid(field, problem string) *SendError {
@@ -69,21 +72,18 @@ func classify(ctx context.Context, at step, err error) *SendError {
 	if reply := (*textproto.Error)(nil); errors.As(err, &reply) {
 		return classifyReply(at, reply)
 	}
-	e := &SendError{Temporary: true}
-	var certErr *tls.CertificateVerificationError
-	var unknownAuthority x509.UnknownAuthorityError
-	var opErr *net.OpError
+	e := &SendError{Temporary: true, detail: networkText(err)}
+	distrust := certificateProblem(err)
 	switch {
 	case ctx.Err() != nil:
 		e.cause = ctx.Err()
 		e.Reason = fmt.Sprintf("cancelled while %s", at)
 	case isTimeout(err):
 		e.Reason = fmt.Sprintf("the server took too long while %s", at)
-	case errors.As(err, &certErr), errors.As(err, &unknownAuthority):
-		e.Reason = "the server's certificate was not accepted: " + err.Error()
-	case at == stepConnect && errors.As(err, &opErr):
-		// Before a connection exists the error can only speak of the server's name and address.
-		e.Reason = "the server cannot be reached: " + opErr.Error()
+	case distrust != "":
+		e.Reason = "the server's certificate was not accepted: " + distrust
+	case at == stepConnect:
+		e.Reason = "the server cannot be reached: " + connectProblem(err)
 	default:
 		e.Reason = fmt.Sprintf("the connection broke while %s", at)
 	}
@@ -112,9 +112,4 @@ func classifyReply(at step, reply *textproto.Error) *SendError {
 	}
 	e.Reason = status + ": " + what
 	return e
-}
-
-func isTimeout(err error) bool {
-	var netErr net.Error
-	return errors.As(err, &netErr) && netErr.Timeout()
 }

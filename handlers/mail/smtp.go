@@ -3,6 +3,7 @@ package mail
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"sync"
 	"time"
 )
@@ -15,6 +16,7 @@ const defaultSMTPTimeout = 20 * time.Second
 type SMTP struct {
 	server    server
 	timeout   time.Duration
+	dialer    net.Dialer
 	tlsConfig *tls.Config
 
 	mu     sync.Mutex

@@ -25,7 +25,7 @@ type session struct {
 func (s *SMTP) dial(ctx context.Context, deadline time.Time) (_ *session, at step, err error) {
 	dialCtx, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	raw, err := new(net.Dialer).DialContext(dialCtx, "tcp", s.server.addr())
+	raw, err := s.dialer.DialContext(dialCtx, "tcp", s.server.addr())
 	if err != nil {
 		return nil, stepConnect, err
 	}

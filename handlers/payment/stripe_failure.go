@@ -1,13 +1,9 @@
 package payment
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
-	"net/url"
 	"strings"
 
 	"github.com/stripe/stripe-go/v85"
@@ -109,23 +105,6 @@ func stripeField(fault *stripe.Error) (string, bool) {
 	param := strings.TrimSuffix(fault.Param, "]")
 	field, ok := stripeFields[param[strings.LastIndexByte(param, '[')+1:]]
 	return field, ok
-}
-
-// stripeTransportFailure is for what was not an answer of the API. Only errors of
-// the transport, of the network and of the context are passed on; the SDK's others
-// quote the body.
-func stripeTransportFailure(err error) error {
-	var transport *url.Error
-	if errors.As(err, &transport) {
-		return fmt.Errorf("payment: stripe: no answer: %w", transport.Err)
-	}
-	var network net.Error
-	switch {
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.As(err, &network),
-		errors.Is(err, io.ErrUnexpectedEOF):
-		return fmt.Errorf("payment: stripe: no answer: %w", err)
-	}
-	return errors.New("payment: stripe: the answer is not one of Stripe's API")
 }
 
 // printable lets through what Stripe's codes and ids consist of.
