@@ -145,7 +145,9 @@ func (w *Worker) Start() error {
 }
 
 // Shutdown takes no new jobs, lets those under way finish, and gives back those that have not when the shutdown timeout is nearly
-// over. It returns when every goroutine of the worker has ended.
+// over. It returns when every goroutine of the worker has ended, but waits no longer than the shutdown timeout and hungGrace. Two may be
+// left: a job that ignores its context, which another worker does after its lease while this one's result is refused; and a server to
+// which a Redis that hangs owes an answer, which holds no job and ends with its connection or the process.
 func (w *Worker) Shutdown() {
 	timer := time.AfterFunc(w.ShutdownTimeout-min(giveBackTime, w.ShutdownTimeout/2), w.giveBack)
 	defer timer.Stop()
@@ -165,8 +167,7 @@ func (w *Worker) Shutdown() {
 	select {
 	case <-stopped:
 	case <-time.After(w.ShutdownTimeout + hungGrace):
-		// A server whose subscription to cancellations meets a Redis that hangs waits for its answer without end (Asynq 0.26). It holds no job any
-		// more, and ends with its connection or the process.
+		// A server whose subscription to cancellations meets a Redis that hangs waits for its answer without end (Asynq 0.26).
 		w.Log.Warn("Redis does not answer; the worker stops without taking leave of it")
 	}
 	w.giveBack()
