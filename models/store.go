@@ -111,6 +111,16 @@ func (s *Store) SQL() *sql.DB {
 	return db
 }
 
+// SidePools are the pools beside SQL's, by what they are for, for statistics: "claims" and "keeps" of jobs on PostgreSQL, "reads" on
+// SQLite.
+func (s *Store) SidePools() map[string]*sql.DB {
+	if !s.dialect.sqlite {
+		return map[string]*sql.DB{"claims": s.claimPool, "keeps": s.keepPool}
+	}
+	reads, _ := s.reads.DB() // as in SQL
+	return map[string]*sql.DB{"reads": reads}
+}
+
 // tx is one transaction with what it has staged. Rows that only tell what happened are collected and written together at its
 // end, in as few statements as there are tables.
 type tx struct {

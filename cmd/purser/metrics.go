@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"github.com/purser-dev/purser/handlers"
 	"github.com/purser-dev/purser/jobs"
@@ -29,6 +30,14 @@ func measurePublisher(r prometheus.Registerer, p *jobs.Publisher) {
 			Name: "purser_handovers_total", Help: "Jobs handed to Redis after their commit; what failed or was dropped, the relay brings back.",
 			ConstLabels: prometheus.Labels{"outcome": m.outcome},
 		}, func() float64 { return float64(m.read()) }))
+	}
+}
+
+// measurePools tells how each pool of connections to the database is used, with its name as db_name: purser, or purser_ and what it is for.
+func measurePools(r prometheus.Registerer, store *models.Store) {
+	r.MustRegister(collectors.NewDBStatsCollector(store.SQL(), "purser"))
+	for use, pool := range store.SidePools() {
+		r.MustRegister(collectors.NewDBStatsCollector(pool, "purser_"+use))
 	}
 }
 

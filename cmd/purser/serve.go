@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 	"go.opentelemetry.io/otel/trace"
@@ -187,7 +186,7 @@ func (pr *process) storePart() part {
 				return errors.Join(err, pr.store.Close())
 			}
 			measureEvents(pr.metrics, pr.store)
-			pr.metrics.MustRegister(collectors.NewDBStatsCollector(pr.store.SQL(), "purser"))
+			measurePools(pr.metrics, pr.store)
 			return nil
 		},
 		stop: func(context.Context) error { return pr.store.Close() },
