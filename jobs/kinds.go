@@ -70,6 +70,8 @@ type Kind struct {
 	Timeout time.Duration
 	// Backoff is the pause after the given failed attempt (1 is the first), unless the failure names its own.
 	Backoff func(attempt int) time.Duration
+	// Horizon is beyond the longest pause of a job of this kind, whoever asks for the pause: what is due later is so by mistake.
+	Horizon time.Duration
 	// Every is the period of a kind that the scheduler stages by itself; zero for all others.
 	Every time.Duration
 }
@@ -105,16 +107,16 @@ var webhookPauses = []time.Duration{
 
 // Kinds is the table of job kinds; the one place where attempts, pauses and timeouts are decided.
 var Kinds = []Kind{
-	{Name: KindFulfil, Queue: Fulfilment, MaxAttempts: 8, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, 10*time.Minute)},
-	{Name: KindFillPool, Queue: Fulfilment, MaxAttempts: 8, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, 5*time.Minute)},
-	{Name: KindSendEmail, Queue: Email, MaxAttempts: 14, Timeout: 30 * time.Second, Backoff: exponential(5*time.Second, 6*time.Hour)},
-	{Name: KindReminder, Queue: Reminders, MaxAttempts: 14, Timeout: 30 * time.Second, Backoff: exponential(5*time.Second, 6*time.Hour)},
-	{Name: KindDeliver, Queue: Webhooks, MaxAttempts: len(webhookPauses) + 1, Timeout: 20 * time.Second, Backoff: schedule(webhookPauses)},
-	{Name: KindSettle, Queue: Payments, MaxAttempts: 20, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, time.Hour)},
-	{Name: KindCallback, Queue: Payments, MaxAttempts: 20, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, time.Hour)},
-	{Name: KindRemind, Queue: Maintenance, MaxAttempts: 3, Timeout: 30 * time.Second, Backoff: exponential(time.Second, 10*time.Second), Every: time.Second},
-	{Name: KindExpire, Queue: Maintenance, MaxAttempts: 3, Timeout: 30 * time.Second, Backoff: exponential(time.Second, 10*time.Second), Every: time.Second},
-	{Name: KindSweep, Queue: Maintenance, MaxAttempts: 3, Timeout: 5 * time.Minute, Backoff: exponential(time.Minute, 10*time.Minute), Every: 10 * time.Minute},
+	{Name: KindFulfil, Queue: Fulfilment, MaxAttempts: 8, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, 10*time.Minute), Horizon: time.Hour},
+	{Name: KindFillPool, Queue: Fulfilment, MaxAttempts: 8, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, 5*time.Minute), Horizon: time.Hour},
+	{Name: KindSendEmail, Queue: Email, MaxAttempts: 14, Timeout: 30 * time.Second, Backoff: exponential(5*time.Second, 6*time.Hour), Horizon: 24 * time.Hour},
+	{Name: KindReminder, Queue: Reminders, MaxAttempts: 14, Timeout: 30 * time.Second, Backoff: exponential(5*time.Second, 6*time.Hour), Horizon: 24 * time.Hour},
+	{Name: KindDeliver, Queue: Webhooks, MaxAttempts: len(webhookPauses) + 1, Timeout: 20 * time.Second, Backoff: schedule(webhookPauses), Horizon: 48 * time.Hour},
+	{Name: KindSettle, Queue: Payments, MaxAttempts: 20, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, time.Hour), Horizon: 24 * time.Hour},
+	{Name: KindCallback, Queue: Payments, MaxAttempts: 20, Timeout: 30 * time.Second, Backoff: exponential(2*time.Second, time.Hour), Horizon: 12 * time.Hour},
+	{Name: KindRemind, Queue: Maintenance, MaxAttempts: 3, Timeout: 30 * time.Second, Backoff: exponential(time.Second, 10*time.Second), Horizon: time.Hour, Every: time.Second},
+	{Name: KindExpire, Queue: Maintenance, MaxAttempts: 3, Timeout: 30 * time.Second, Backoff: exponential(time.Second, 10*time.Second), Horizon: time.Hour, Every: time.Second},
+	{Name: KindSweep, Queue: Maintenance, MaxAttempts: 3, Timeout: 5 * time.Minute, Backoff: exponential(time.Minute, 10*time.Minute), Horizon: time.Hour, Every: 10 * time.Minute},
 }
 
 // KindOf returns the table's row for a name.

@@ -98,7 +98,7 @@ func TestBackoffRisesWithinItsBounds(t *testing.T) {
 				low, high = min(low, d), max(high, d)
 				values[d] = true
 			}
-			if low <= 0 || low < before*5/6 || high > 29*time.Hour {
+			if low <= 0 || low < before*5/6 || high > k.Horizon*3/4 {
 				t.Errorf("%s pauses %v to %v after attempt %d, %v before", k.Name, low, high, attempt, before)
 			}
 			if high > low*5/4 {

@@ -3,9 +3,12 @@ package models
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"gorm.io/gorm"
+
+	"github.com/purser-dev/purser/jobs"
 )
 
 // Report is what Doctor has found.
@@ -124,11 +127,30 @@ func (d *doctor) alarms() error {
 		return err
 	}
 	// What is due later has its alarm behind that time; the bound of the database's clock is for all others.
-	return d.sql(doctorCheck{
+	behind := d.s.dialect.epoch("alarm_at") + " - " + d.s.dialect.epoch("run_at")
+	if err := d.sql(doctorCheck{
 		5, "the alarm of an unfinished promise is set too far in the future to bring it back", "purser jobs retry JOB_ID, which winds the alarm up again",
-		`SELECT id FROM jobs WHERE finished_at IS NULL AND alarm_at > ? AND run_at < ?`,
+		`SELECT id FROM jobs WHERE finished_at IS NULL AND alarm_at > ? AND (state = 'running' OR ` + behind + ` > ?)`,
 		nil, "",
-	}, at(farAlarm), at(0))
+	}, at(farAlarm), int(farAlarm.Seconds())); err != nil {
+		return err
+	}
+	return d.horizons(at)
+}
+
+// horizons finds what is due so late that nobody can have meant it, so that its alarm, which is later still, brings nothing back.
+func (d *doctor) horizons(at func(time.Duration) any) error {
+	var beyond []string
+	var args []any
+	for _, k := range jobs.Kinds { // another version's kinds have bounds that only it knows
+		beyond = append(beyond, "kind = ? AND run_at > ?")
+		args = append(args, k.Name, at(k.Horizon))
+	}
+	return d.sql(doctorCheck{
+		5, "an unfinished promise is due later than any of its kind can be", "purser jobs retry JOB_ID, which makes it due now",
+		`SELECT id FROM jobs WHERE finished_at IS NULL AND state = 'due' AND (` + strings.Join(beyond, " OR ") + `)`,
+		nil, "",
+	}, args...)
 }
 
 // settled is how long an endpoint must have been as it is before the events after that are expected to have a delivery to it. A

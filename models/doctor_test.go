@@ -198,6 +198,11 @@ func breakages() []breakage {
 			one(`UPDATE jobs SET alarm_at = '2126-01-01 00:00:00+00:00' WHERE order_id = '%s' AND finished_at IS NULL AND kind = 'item.fulfil'`, func(c clinic) []any { return []any{c.paid.ID} }),
 		},
 		{
+			"work that is put off for a hundred years", 5, "later than any of its kind", anything,
+			one(`UPDATE jobs SET run_at = '2126-01-01 00:00:00+00:00', alarm_at = '2126-01-01 00:00:10+00:00' WHERE order_id = '%s' AND kind = 'item.fulfil'`,
+				func(c clinic) []any { return []any{c.paid.ID} }),
+		},
+		{
 			"an item of another merchant's product", 6, "items refers by product_id", func(c clinic) string { return c.unpaid.Items[0].ID },
 			one(`UPDATE items SET product_id = (SELECT id FROM products WHERE merchant_id = '%s') WHERE id = '%s'`, func(c clinic) []any { return []any{c.other.ID, c.unpaid.Items[0].ID} }),
 		},
@@ -400,6 +405,42 @@ func TestDoctorMeasuresAlarms(t *testing.T) {
 		// The worker that the job was taken from writes nothing any more.
 		wantCode(t, s.Keep(t.Context(), running), models.CodeFenced)
 		performAll(t, s)
+		healthy(t, s)
+	})
+}
+
+// TestDoctorMeasuresPauses puts off a job of each kind for as long as it may be, then for longer, and brings it back by the command that the
+// doctor names.
+func TestDoctorMeasuresPauses(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		now := time.Now().UTC()
+		id := jobRow(t, s, "due", now, nil, `{}`)
+		set := func(kind string, run, alarm time.Duration) {
+			storetest.Exec(t, s, `UPDATE jobs SET kind = $1, run_at = $2, alarm_at = $3 WHERE id = $4`, kind, now.Add(run), now.Add(alarm), id)
+		}
+		finds := func(problem string) {
+			t.Helper()
+			r := ok(s.Doctor(t.Context()))(t)
+			if len(r.Findings) != 1 || r.Findings[0].Invariant != 5 || !strings.Contains(r.Findings[0].Problem, problem) ||
+				!slices.Equal(r.Findings[0].IDs, []string{id}) || !strings.HasPrefix(r.Findings[0].Mend, "purser jobs retry JOB_ID") {
+				t.Errorf("doctor: %s, want one finding about %q", toJSON(t, r), problem)
+			}
+			if err := s.RetryJob(t.Context(), id, "cli"); err != nil {
+				t.Error(err)
+			}
+			healthy(t, s)
+		}
+		for _, k := range jobs.Kinds {
+			set(k.Name, k.Horizon-time.Minute, k.Horizon)
+			healthy(t, s)
+			set(k.Name, k.Horizon+time.Minute, k.Horizon+2*time.Minute)
+			finds("later than any of its kind")
+			set(k.Name, k.Horizon+time.Minute, time.Minute) // its alarm only hands over what is not due
+			finds("later than any of its kind")
+			set(k.Name, k.Horizon/2, k.Horizon/2+11*time.Minute)
+			finds("too far in the future")
+		}
+		set("order.frobnicate", 1000*time.Hour, 1000*time.Hour) // a newer version's
 		healthy(t, s)
 	})
 }
