@@ -65,6 +65,10 @@ func (s *Store) OrderCart(ctx context.Context, sc Scope, in Checkout) (*OrderVie
 		if view, err = s.CreateOrder(inside, sc, newOrderOf(c, lines, in)); err != nil {
 			return err
 		}
+		if view.Total != in.Total {
+			// It was priced anew: meanwhile a price has changed, or somebody has taken the last use of a discount.
+			return ErrTotalChanged
+		}
 		if err := t.useLink(c, view.ID); err != nil {
 			return err
 		}
