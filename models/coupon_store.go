@@ -231,7 +231,11 @@ func (s *Store) changeCoupon(ctx context.Context, sc Scope, id string, change fu
 			return err
 		}
 		c.UpdatedAt = t.now
-		return t.Model(c).Select("name", "starts_at", "ends_at", "max_uses", "max_uses_per_customer", "active", "updated_at", "archived_at").Updates(c).Error
+		err = t.Model(c).Select("name", "starts_at", "ends_at", "max_uses", "max_uses_per_customer", "active", "updated_at", "archived_at").Updates(c).Error
+		if err != nil {
+			return err
+		}
+		return t.recountCoupon(id)
 	})
 	if err != nil {
 		return nil, err

@@ -81,6 +81,20 @@ func (d dialect) lock(db *gorm.DB, options string) *gorm.DB {
 	return db.Clauses(clause.Locking{Strength: "NO KEY UPDATE", Options: options})
 }
 
+// hold is a statement that holds rows of a table by their ids until the transaction ends: together with others that do so, or alone. It locks
+// names for them, not the rows: who wants to hold one alone would wait for ever for a row that somebody always holds together with others,
+// while names are given in the order in which they were asked for. SQLite's single writer needs none, which is "".
+func (d dialect) hold(table string, alone bool) string {
+	if d.sqlite {
+		return ""
+	}
+	lock := "pg_advisory_xact_lock_shared"
+	if alone {
+		lock = "pg_advisory_xact_lock"
+	}
+	return "SELECT " + lock + "(name) FROM (SELECT hashtextextended(id, 0) AS name FROM " + table + " WHERE id IN ? ORDER BY name) AS held"
+}
+
 // skipLocked is the same for hand-written statements.
 func (d dialect) skipLocked() string {
 	if d.sqlite {

@@ -4,6 +4,7 @@ import "fmt"
 
 const (
 	mendLost   = "purser doctor --mend, which starts it again"
+	mendCount  = "purser doctor --mend, which counts them again"
 	mendByHand = "a bug, or somebody has changed the database by hand: compare the rows with a backup, and report it"
 )
 
@@ -138,6 +139,12 @@ var doctorChecks = []doctorCheck{
 		4, "a payment that was applied to an order is not its total, or in another currency", mendByHand,
 		`SELECT p.id FROM payments p JOIN orders o ON o.id = p.order_id WHERE p.applied AND (p.amount <> o.total OR p.currency <> o.currency)`,
 		nil, "",
+	},
+	{
+		4, "a coupon with a limit has another number of uses than was counted", mendCount,
+		`SELECT c.id FROM coupons c JOIN coupon_counters n ON n.coupon_id = c.id
+			WHERE ` + isLimited + ` AND n.used <> (SELECT COUNT(*) FROM coupon_uses u WHERE u.coupon_id = n.coupon_id AND u.test = n.test)`,
+		(*tx).recountCoupon, "",
 	},
 	{
 		6, "an order uses a coupon of another merchant, or in the other mode", mendByHand,

@@ -7,12 +7,13 @@ import (
 	"github.com/purser-dev/purser/jobs"
 )
 
-// mender stages anew what a finding's row has lost. It runs in a transaction in which the row was found broken once more.
+// mender mends a finding's row, mostly by staging anew what it has lost. It runs in a transaction in which the row was found broken once more.
 type mender func(t *tx, id string) error
 
-// Mend starts again what was lost: the fulfilment of items, the filling of back-orders, emails and deliveries without a live promise.
-// It returns how many it has started. Safe to repeat, and while everything runs: each row is looked at again under its order's lock, and
-// work that is done twice has its effect once. What else the doctor finds needs a person.
+// Mend starts again what was lost: the fulfilment of items, the filling of back-orders, emails and deliveries without a live promise. It
+// counts the uses of coupons anew where their number is wrong. It returns how many findings it has mended. Safe to repeat, and while
+// everything runs: each row is looked at again under its order's lock, and work that is done twice has its effect once. What else the
+// doctor finds needs a person.
 func (s *Store) Mend(ctx context.Context) (started int, err error) {
 	for _, check := range doctorChecks {
 		if check.mender == nil {

@@ -239,6 +239,13 @@ func breakages() []breakage {
 			one(`DELETE FROM items WHERE order_id = '%s'`, func(c clinic) []any { return []any{c.unpaid.ID} }),
 		},
 		{
+			"a coupon that was used more often than was counted", 4, "has another number of uses", func(clinic) string { return "cpn_1" },
+			func(c clinic) []string {
+				return append(discount(func(c clinic) string { return c.shop.ID }, true)(c),
+					`UPDATE coupons SET max_uses = 5`, `INSERT INTO coupon_counters (coupon_id, test, used) VALUES ('cpn_1', true, 0)`)
+			},
+		},
+		{
 			"one fact twice", 3, "several events for one fact", anything,
 			func(c clinic) []string {
 				return []string{
@@ -251,7 +258,8 @@ func breakages() []breakage {
 }
 
 // mendable are the findings that Mend takes away.
-var mendable = []string{"a lost fulfilment", "a lost licence email", "a pending email without a job", "a back-order that nobody fills", "a lost delivery"}
+var mendable = []string{"a lost fulfilment", "a lost licence email", "a pending email without a job", "a back-order that nobody fills", "a lost delivery",
+	"a coupon that was used more often than was counted"}
 
 func TestDoctorFinds(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {

@@ -369,37 +369,36 @@ func quotable(in *NewOrder, products map[string]*Product, bad *invalids) []quote
 // quoteAndTake prices an order and takes a use of each coupon that applies. An automatic one whose last use somebody else has just
 // taken is left out; one by code is refused.
 func (t *tx) quoteAndTake(o *Order, r quoteRequest) (*quote, error) {
+	saved := false
 	for {
 		q, err := quoteFor(t.DB, t.s, r)
-		if err != nil {
+		switch {
+		case err != nil:
 			return nil, err
-		}
-		if q.refusal != "" {
+		case q.refusal != "":
 			return nil, Invalid("coupon", "%s", q.refusal.Message())
+		case len(q.coupons) == 0:
+			return q, nil
 		}
-		if err := t.lockCounters(q.coupons, o.Test); err != nil {
-			return nil, err
-		}
-		again := false
-		for i := range q.coupons {
-			c := &q.coupons[i]
-			refusal, err := t.takeCoupon(c, o)
-			if err != nil {
+		// Back at the savepoint it holds no lock of the coupons: another one's may come before them.
+		if automatic := q.coupons[0].Code == nil; automatic && !saved {
+			saved = true
+			if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Exec("SAVEPOINT coupons") }); err != nil {
 				return nil, err
 			}
-			if refusal == "" {
-				continue
-			}
-			if c.Code != nil {
-				return nil, Invalid("coupon", "%s", refusal.Message())
-			}
-			// The automatic coupon comes first, so nothing else has been taken yet.
-			r.without = append(r.without, c.ID)
-			again = true
-			break
 		}
-		if !again {
+		c, refusal, err := t.takeCoupons(q, o)
+		switch {
+		case err != nil:
+			return nil, err
+		case refusal == "":
 			return q, nil
+		case c.Code != nil:
+			return nil, Invalid("coupon", "%s", refusal.Message())
+		}
+		r.without = append(r.without, c.ID)
+		if err := t.later(func(db *gorm.DB) *gorm.DB { return db.Exec("ROLLBACK TO SAVEPOINT coupons") }); err != nil {
+			return nil, err
 		}
 	}
 }

@@ -102,7 +102,7 @@ func (s *Store) underWay(ctx context.Context, kind jobs.Kind) (bool, error) {
 // Safe to repeat and to race because each order is looked at again under its lock.
 func (s *Store) ExpireOrders(ctx context.Context) (expired int, err error) {
 	return s.eachDue(ctx, &s.expiry, func(t *tx, due []Order) error {
-		if err := t.lockCountersOf(due); err != nil {
+		if _, err := t.holdCouponsOf(due); err != nil {
 			return err
 		}
 		for i := range due {
