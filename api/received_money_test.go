@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -41,7 +42,8 @@ func TestPayingByTransfer(t *testing.T) {
 		}
 		var paid models.OrderView
 		d.markPaid(t, o.ID, `{"amount":9800,"currency":"EUR","reference":"RF18","note":"Statement 12"}`).ok(t, 200).into(t, &paid)
-		if paid.Status != models.OrderPaid || len(paid.Payments) != 1 || paid.Payments[0].Status != models.PaymentSucceeded || paid.Payments[0].ID != p.ID {
+		if paid.Status != models.OrderPaid || len(paid.Payments) != 1 || paid.Payments[0].Status != models.PaymentSucceeded || paid.Payments[0].ID != p.ID ||
+			paid.Payments[0].AmountReceived != nil || paid.Payments[0].CurrencyReceived != nil {
 			t.Errorf("the order is %s with %+v", paid.Status, paid.Payments)
 		}
 		if n := len(storetest.Jobs(t, s, jobs.KindFulfil)); n != 1 {
@@ -58,13 +60,23 @@ func TestPayingByTransfer(t *testing.T) {
 func TestMoneyThatIsNotWhatWasAskedFor(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		d, _, _ := newCashier(t, s)
-		for _, body := range []string{`{"amount":9799,"currency":"EUR"}`, `{"amount":9801,"currency":"EUR"}`, `{"amount":9800,"currency":"USD"}`} {
+		for _, money := range []struct {
+			amount   int64
+			currency string
+		}{{9799, "EUR"}, {9801, "EUR"}, {9800, "USD"}, {1, "JPY"}} {
 			o := d.order(t)
 			d.pay(t, o.ID, `{"method":"bank_transfer"}`).ok(t, 201)
 			var got models.OrderView
-			d.markPaid(t, o.ID, body).ok(t, 200).into(t, &got)
-			if got.Status != models.OrderNotPaid || d.events(t, o.ID) != "payment.mismatch" || got.Payments[0].AmountReceived == nil {
-				t.Errorf("%s: the order is %s, %+v, events %s", body, got.Status, got.Payments[0], d.events(t, o.ID))
+			d.markPaid(t, o.ID, fmt.Sprintf(`{"amount":%d,"currency":%q}`, money.amount, money.currency)).ok(t, 200).into(t, &got)
+			if got.Status != models.OrderNotPaid || d.events(t, o.ID) != "payment.mismatch" {
+				t.Errorf("%v: the order is %s, events %s", money, got.Status, d.events(t, o.ID))
+			}
+			// Both what was asked for and what arrived are told, by the answer and to whoever asks later.
+			for _, p := range []models.PaymentView{got.Payments[0], d.orderNow(t, o.ID).Payments[0]} {
+				if p.Amount != 9800 || p.Currency != "EUR" || p.AmountReceived == nil || *p.AmountReceived != money.amount ||
+					p.CurrencyReceived == nil || *p.CurrencyReceived != money.currency {
+					t.Errorf("%v: the payment is %+v", money, p)
+				}
 			}
 		}
 		if n := len(storetest.Jobs(t, s, jobs.KindFulfil)); n != 0 {

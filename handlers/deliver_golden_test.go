@@ -175,6 +175,13 @@ var scenarios = []scenario{
 			b.Fatal(err)
 		}
 	}},
+	{[]string{"payment.mismatch"}, func(b *bench) {
+		o := storetest.Order(b, b.store, b.shop.Test, "gold", 1)
+		dollars := models.ReceivedMoney{Amount: o.Total, Currency: "USD", Reference: "RF18", Actor: "test"}
+		if _, err := b.store.MarkPaid(b.Context(), b.shop.Test, o.ID, dollars); err != nil {
+			b.Fatal(err)
+		}
+	}},
 	{[]string{"order.deleted+cancelled"}, func(b *bench) {
 		o := storetest.Order(b, b.store, b.shop.Test, "gold", 1)
 		if _, err := b.store.CancelOrder(b.Context(), b.shop.Test, o.ID, "ordered twice", "staff:test"); err != nil {

@@ -67,18 +67,19 @@ type LicenseView struct {
 
 // PaymentView is one attempt to pay.
 type PaymentView struct {
-	ID             string        `json:"id"`
-	Method         string        `json:"method"`
-	Gateway        string        `json:"gateway"`
-	Status         PaymentStatus `json:"status"`
-	Amount         int64         `json:"amount"`
-	Currency       string        `json:"currency"`
-	FailureCode    *string       `json:"failure_code"`
-	FailureMessage *string       `json:"failure_message"`
-	RedirectURL    *string       `json:"redirect_url" doc:"Where the customer goes on while the status is requires_action."`
-	Instructions   *Instructions `json:"instructions" doc:"How to pay by an offline method."`
-	AmountReceived *int64        `json:"amount_received" doc:"What arrived, where it is not what was asked for."`
-	CreatedAt      time.Time     `json:"created_at"`
+	ID               string        `json:"id"`
+	Method           string        `json:"method"`
+	Gateway          string        `json:"gateway"`
+	Status           PaymentStatus `json:"status"`
+	Amount           int64         `json:"amount"`
+	Currency         string        `json:"currency"`
+	FailureCode      *string       `json:"failure_code"`
+	FailureMessage   *string       `json:"failure_message"`
+	RedirectURL      *string       `json:"redirect_url" doc:"Where the customer goes on while the status is requires_action."`
+	Instructions     *Instructions `json:"instructions" doc:"How to pay by an offline method."`
+	AmountReceived   *int64        `json:"amount_received" doc:"What arrived, in currency_received, where that is not what was asked for: an amount or a currency other than the payment's."`
+	CurrencyReceived *string       `json:"currency_received" doc:"The currency of amount_received, which may not be that of the payment."`
+	CreatedAt        time.Time     `json:"created_at"`
 }
 
 // view renders an order whose items, licences and payments are loaded. masked hides licence keys but for their ends.
@@ -142,7 +143,7 @@ func (s *Store) PaymentView(p *Payment) PaymentView {
 	v := PaymentView{
 		ID: p.ID, Method: p.Method, Gateway: p.Gateway, Status: p.Status, Amount: p.Amount, Currency: p.Currency,
 		FailureCode: p.FailureCode, FailureMessage: p.FailureMessage, Instructions: p.Instructions, AmountReceived: p.AmountReceived,
-		CreatedAt: p.CreatedAt,
+		CurrencyReceived: p.ReceivedCurrency, CreatedAt: p.CreatedAt,
 	}
 	if p.Status == PaymentRequiresAction && p.RedirectURL != nil {
 		v.RedirectURL = p.RedirectURL
