@@ -134,17 +134,17 @@ func (b *bench) toldOf(id string) map[string]string {
 	if j := b.emailJob(id, models.EmailLicense); j.LastError != nil {
 		lastError = *j.LastError
 	}
-	notices := ""
+	var notices strings.Builder
 	for _, m := range b.emailsOf(models.EmailFulfillmentFailed, b.mail.taken()) {
 		if strings.Contains(m.Text, o.Number) {
-			notices += m.Subject + "\n" + m.Text + m.HTML
+			notices.WriteString(m.Subject + "\n" + m.Text + m.HTML)
 		}
 	}
-	if notices == "" {
+	if notices.String() == "" {
 		b.Errorf("nobody was told that %s failed", id)
 	}
 	return map[string]string{
-		"the timeline": string(entries), "the item": *failure, "the event": event, "the job": lastError, "the notices": notices,
+		"the timeline": string(entries), "the item": *failure, "the event": event, "the job": lastError, "the notices": notices.String(),
 	}
 }
 
