@@ -3,8 +3,10 @@ package models
 import "fmt"
 
 const (
-	mendLost   = "purser doctor --mend, which starts it again"
-	mendCount  = "purser doctor --mend, which counts them again"
+	mendLost  = "purser doctor --mend, which starts it again"
+	mendCount = "purser doctor --mend, which counts them again"
+	mendEvent = "somebody has deleted it: bring it back from a backup. Emitting another would tell receivers twice that were told before; " +
+		"without a backup, the merchant decides by GET /v1/orders/{id} what they still need to know"
 	mendByHand = "a bug, or somebody has changed the database by hand: compare the rows with a backup, and report it"
 )
 
@@ -98,6 +100,27 @@ var doctorChecks = []doctorCheck{
 	{
 		3, "there are several events for one fact", mendByHand,
 		`SELECT e.id FROM events e JOIN (SELECT fact FROM events GROUP BY fact HAVING COUNT(*) > 1) twice ON twice.fact = e.fact`,
+		nil, "",
+	},
+	// Events are never deleted, and each is written in the transaction that makes its fact true.
+	{
+		3, "an order has no event order.created", mendEvent,
+		`SELECT o.id FROM orders o WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.fact = o.id || ':created')`,
+		nil, "",
+	},
+	{
+		3, "a paid order has no event payment.succeeded", mendEvent, // where there was nothing to pay, there is none
+		`SELECT o.id FROM orders o WHERE o.status = 'paid' AND o.total > 0 AND NOT EXISTS (SELECT 1 FROM events e WHERE e.fact = o.id || ':paid')`,
+		nil, "",
+	},
+	{
+		3, "a delivered item has no event product.delivered", mendEvent,
+		`SELECT i.id FROM items i WHERE i.fulfillment_status = 'delivered' AND NOT EXISTS (SELECT 1 FROM events e WHERE e.fact = i.id || ':delivered')`,
+		nil, "",
+	},
+	{
+		3, "a delivered order has no event order.delivered", mendEvent,
+		`SELECT o.id FROM orders o WHERE o.fulfillment_status = 'delivered' AND NOT EXISTS (SELECT 1 FROM events e WHERE e.fact = o.id || ':delivered')`,
 		nil, "",
 	},
 	{

@@ -88,6 +88,12 @@ func breakages() []breakage {
 			}
 		}
 	}
+	forget := func(kind string) func(c clinic) []string {
+		return func(c clinic) []string {
+			event := fmt.Sprintf(`order_id = '%s' AND type = '%s'`, c.delivered.ID, kind)
+			return []string{`DELETE FROM deliveries WHERE event_id IN (SELECT id FROM events WHERE ` + event + `)`, `DELETE FROM events WHERE ` + event}
+		}
+	}
 	return []breakage{
 		{
 			"a lost fulfilment", 1, "has no live promise", func(c clinic) string { return c.paid.Items[0].ID },
@@ -165,6 +171,10 @@ func breakages() []breakage {
 				}
 			},
 		},
+		{"a forgotten order", 3, "no event order.created", func(c clinic) string { return c.delivered.ID }, forget(models.EventOrderCreated)},
+		{"a forgotten payment", 3, "no event payment.succeeded", func(c clinic) string { return c.delivered.ID }, forget(models.EventPaymentSucceeded)},
+		{"a forgotten item", 3, "no event product.delivered", func(c clinic) string { return c.delivered.Items[0].ID }, forget(models.EventProductDelivered)},
+		{"a forgotten delivery", 3, "no event order.delivered", func(c clinic) string { return c.delivered.ID }, forget(models.EventOrderDelivered)},
 		{
 			"sums that do not add up", 4, "do not add up", func(c clinic) string { return c.paid.ID },
 			one(`UPDATE items SET total = total - 1 WHERE order_id = '%s'`, func(c clinic) []any { return []any{c.paid.ID} }),
@@ -367,6 +377,38 @@ func TestDoctorKnowsWhoFillsABackOrder(t *testing.T) {
 				t.Errorf("the item in test mode %t is not found to wait when its job is done", test)
 			}
 			storetest.Exec(t, s, `UPDATE jobs SET state = 'due', finished_at = NULL WHERE id = $1`, job)
+		}
+	})
+}
+
+// TestDoctorKnowsWhichEventsThereAre loses each event of a delivered order, one at a time, and brings it back as from a backup. An order of
+// nothing has one fewer.
+func TestDoctorKnowsWhichEventsThereAre(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		shop := storetest.Merchant(t, s)
+		storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+		paid := storetest.PaidOrder(t, s, shop.Test, "editor", 1)
+		gift := storetest.OrderInput("editor", 1)
+		gift.Lines[0].UnitPrice = new(int64)
+		free := ok(s.CreateOrder(t.Context(), shop.Test, gift))(t)
+		performAll(t, s)
+		healthy(t, s)
+		for order, want := range map[string]int{paid.ID: 4, free.ID: 3} {
+			events := texts(t, s, `SELECT id FROM events WHERE order_id = $1`, order)
+			if len(events) != want {
+				t.Errorf("%d events, want %d", len(events), want)
+			}
+			for _, id := range events {
+				storetest.Exec(t, s, fmt.Sprintf(`CREATE TABLE backup AS SELECT * FROM events WHERE id = '%s'`, id))
+				storetest.Exec(t, s, `DELETE FROM events WHERE id = $1`, id)
+				r := ok(s.Doctor(t.Context()))(t)
+				if len(r.Findings) != 1 || r.Findings[0].Invariant != 3 || len(r.Findings[0].IDs) != 1 || !strings.Contains(r.Findings[0].Mend, "backup") {
+					t.Errorf("without %s: %s", id, toJSON(t, r))
+				}
+				storetest.Exec(t, s, `INSERT INTO events SELECT * FROM backup`)
+				storetest.Exec(t, s, `DROP TABLE backup`)
+				healthy(t, s)
+			}
 		}
 	})
 }

@@ -45,7 +45,7 @@ func TestRacingWorkersRemindOnce(t *testing.T) {
 	})
 }
 
-// copies makes n more unpaid orders like one, without all that comes with them.
+// copies makes n more unpaid orders like one, with their items and events and without all else that comes with them.
 func copies(t *testing.T, s *models.Store, orderID string, n int) {
 	t.Helper()
 	insert := func(table, key string, change map[string]string) {
@@ -72,6 +72,7 @@ func copies(t *testing.T, s *models.Store, orderID string, n int) {
 	id := func(column string) string { return "substr(x." + column + ", 1, 22) || CAST(10000000 + n.i AS text)" }
 	insert("orders", "id", map[string]string{"id": id("id"), "number": "'B' || CAST(1000000000 + n.i AS text)", "token": id("token")})
 	insert("items", "order_id", map[string]string{"id": id("id"), "order_id": id("order_id")})
+	insert("events", "order_id", map[string]string{"id": id("id"), "order_id": id("order_id"), "fact": id("order_id") + " || ':created'"})
 }
 
 // However many orders are due at once, several workers take them in bounded batches, each once.
