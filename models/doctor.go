@@ -21,8 +21,9 @@ type Report struct {
 // Finding is one way in which an invariant is broken.
 type Finding struct {
 	// Invariant is the number of the invariant, as in this list: 1 every paid item is delivered, has a live promise or waits
-	// visibly; 2 no key is on two units and none returns to its pool; 3 every event has its deliveries, and each of them is finished or
-	// has a live promise; 4 the money and the uses of coupons add up; 5 no promise has an alarm beyond its bound; 6 no row refers to another merchant's.
+	// visibly; 2 no key is on two units and none returns to its pool; 3 every fact has its event, every event its deliveries, and each of
+	// them is finished or has a live promise; 4 the money and the uses of coupons add up; 5 no promise has an alarm beyond its bound or is
+	// due beyond it; 6 no row refers to another merchant's.
 	Invariant int      `json:"invariant"`
 	Problem   string   `json:"problem"`
 	IDs       []string `json:"ids"`  // at most 100 of them
