@@ -76,6 +76,11 @@ var doctorChecks = []doctorCheck{
 		nil, "",
 	},
 	{
+		2, "an email is about an item of another order", mendByHand, // it would hand one customer's key to another
+		`SELECT e.id FROM emails e JOIN items i ON i.id = e.item_id WHERE e.order_id <> i.order_id`,
+		nil, "",
+	},
+	{
 		2, "a pool key that is on a licence can be sold again, or belongs to another item", mendByHand,
 		`SELECT k.id FROM pool_keys k JOIN licenses l ON l.pool_key_id = k.id
 			WHERE k.state = 'available' OR k.item_id IS NULL OR k.item_id <> l.item_id OR k.fingerprint <> l.fingerprint`,
@@ -219,19 +224,45 @@ var references = []reference{
 	{"refunds", "order_id", "orders", true},
 }
 
-// ownershipChecks is invariant 6: one query for each reference.
-func ownershipChecks() []doctorCheck {
-	checks := make([]doctorCheck, len(references))
-	for i, r := range references {
+// A subject is the row that an argument of a promise (JobArgs, by its name in JSON) names.
+type subject struct {
+	arg, to string
+	order   bool // such rows have an order, which is the promise's
+}
+
+var subjects = []subject{
+	{"order", "orders", false},
+	{"item", "items", true},
+	{"email", "emails", true},
+	{"delivery", "deliveries", false},
+	{"payment", "payments", true},
+	{"callback", "gateway_callbacks", false},
+	{"product", "products", false},
+}
+
+// ownershipChecks is invariant 6: one query for each reference, and for what each argument of an unfinished promise names.
+func ownershipChecks() (checks []doctorCheck) {
+	for _, r := range references {
 		mode := ""
 		if r.mode {
 			mode = " OR a.test <> b.test"
 		}
-		checks[i] = doctorCheck{
+		checks = append(checks, doctorCheck{
 			6, fmt.Sprintf("a row of %s refers by %s to a row of another merchant or mode", r.table, r.column), mendByHand,
 			fmt.Sprintf(`SELECT a.id FROM %s a JOIN %s b ON b.id = a.%s WHERE a.merchant_id <> b.merchant_id%s`, r.table, r.to, r.column, mode),
 			nil, "",
+		})
+	}
+	for _, u := range subjects {
+		order := ""
+		if u.order {
+			order = " OR j.order_id <> b.order_id"
 		}
+		checks = append(checks, doctorCheck{
+			6, fmt.Sprintf("an unfinished promise refers by its argument %s to a row of another merchant or order than its own", u.arg), mendByHand,
+			fmt.Sprintf(`SELECT j.id FROM jobs j JOIN %s b ON b.id = (j.args->>'%s') WHERE j.finished_at IS NULL AND (j.merchant_id <> b.merchant_id%s)`, u.to, u.arg, order),
+			nil, "",
+		})
 	}
 	return checks
 }

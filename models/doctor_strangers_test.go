@@ -2,9 +2,12 @@ package models_test
 
 import (
 	"fmt"
+	"maps"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/purser-dev/purser/models"
 	"github.com/purser-dev/purser/models/storetest"
@@ -55,6 +58,65 @@ func TestDoctorFindsStrangers(t *testing.T) {
 			healthy(t, s)
 		}
 	})
+}
+
+// TestDoctorFindsStrangePromises stages a promise about each kind of row for its own merchant and order, and for others.
+func TestDoctorFindsStrangePromises(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		c := newClinic(t, s)
+		storetest.Exec(t, s, fmt.Sprintf(callback, c.shop.ID, true, c.paid.Payments[0].ID, "NULL"))
+		now := time.Now().UTC()
+		job := jobRow(t, s, "due", now, nil, `{}`)
+		set := func(merchant string, order any, state string, finished any) {
+			storetest.Exec(t, s, `UPDATE jobs SET merchant_id = $1, order_id = $2, state = $3, finished_at = $4 WHERE id = $5`, merchant, order, state, finished, job)
+		}
+		for arg, table := range models.Subjects() {
+			id := texts(t, s, fmt.Sprintf(`SELECT id FROM %s WHERE merchant_id = $1 ORDER BY id LIMIT 1`, table), c.shop.ID)[0]
+			storetest.Exec(t, s, `UPDATE jobs SET args = $1 WHERE id = $2`, fmt.Sprintf(`{"%s":"%s"}`, arg, id), job)
+			found := func() {
+				t.Helper()
+				r := ok(s.Doctor(t.Context()))(t)
+				if len(r.Findings) != 1 || r.Findings[0].Invariant != 6 || !slices.Equal(r.Findings[0].IDs, []string{job}) ||
+					!strings.Contains(r.Findings[0].Problem, "argument "+arg+" ") {
+					t.Errorf("%s: %s", arg, toJSON(t, r))
+				}
+			}
+			set(c.shop.ID, nil, "due", nil)
+			healthy(t, s)
+			set(c.other.ID, nil, "due", nil)
+			found()
+			set(c.other.ID, nil, "done", now)
+			healthy(t, s)
+			switch table {
+			case "items", "emails", "payments":
+				own := texts(t, s, fmt.Sprintf(`SELECT order_id FROM %s WHERE id = $1`, table), id)[0]
+				set(c.shop.ID, own, "due", nil)
+				healthy(t, s)
+				strange := c.unpaid.ID
+				if own == strange {
+					strange = c.paid.ID
+				}
+				set(c.shop.ID, strange, "due", nil)
+				found()
+			}
+		}
+	})
+}
+
+// TestEverySubjectIsChecked: whoever adds an argument that names a row decides whether the doctor looks at it.
+func TestEverySubjectIsChecked(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[models.JobArgs]()) {
+		if f.Type.Kind() == reflect.String && !slices.Contains([]string{"Server", "Merchant", "Trace"}, f.Name) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if checked := slices.Sorted(maps.Keys(models.Subjects())); !slices.Equal(names, checked) {
+		t.Errorf("arguments %v, checked are %v", names, checked)
+	}
 }
 
 // TestDoctorLeavesTheInboxAlone: merchants that share an account at a gateway are told of each other's payments, and nothing is wrong before

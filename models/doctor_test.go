@@ -142,6 +142,10 @@ func breakages() []breakage {
 			one(`UPDATE licenses SET product_id = '%s' WHERE item_id = '%s'`, func(c clinic) []any { return []any{c.paid.Items[0].Product, c.delivered.Items[0].ID} }),
 		},
 		{
+			"an email that moved to another order", 2, "about an item of another order", anything,
+			one(`UPDATE emails SET order_id = '%s' WHERE item_id = '%s'`, func(c clinic) []any { return []any{c.unpaid.ID, c.delivered.Items[0].ID} }),
+		},
+		{
 			"a delivered key back in the pool", 2, "can be sold again", anything,
 			one(`UPDATE pool_keys SET state = 'available', item_id = NULL WHERE item_id = '%s'`, func(c clinic) []any { return []any{c.delivered.Items[0].ID} }),
 		},

@@ -25,6 +25,15 @@ func References() (all []string) {
 	return all
 }
 
+// Subjects are the arguments of promises that the doctor compares with the rows that they name, and the tables of these.
+func Subjects() map[string]string {
+	all := map[string]string{}
+	for _, u := range subjects {
+		all[u.arg] = u.to
+	}
+	return all
+}
+
 // Tx is a transaction, for the tests of how it talks to the database.
 type Tx = tx
 
