@@ -77,13 +77,33 @@ func load(folder string, env types.Mapping) (*types.Project, error) {
 	}, loader.WithProfiles([]string{"*"}))
 }
 
-// newEnv is what new-env prints, with what it leaves for a person to fill in.
-func newEnv(folder string) (types.Mapping, error) {
-	out, err := exec.Command(filepath.Join(folder, "new-env")).Output()
+// newEnv is the file that new-env makes, with what it leaves for a person to fill in. It must be nobody else's, and stay as it is when
+// new-env is run again.
+func newEnv(folder string) (env types.Mapping, err error) {
+	dir, err := os.MkdirTemp("", "purser-env-")
 	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	file := filepath.Join(dir, ".env")
+	run := func() error { return exec.Command(filepath.Join(folder, "new-env"), file).Run() }
+	if err := run(); err != nil {
 		return nil, fmt.Errorf("new-env: %w", err)
 	}
-	env := types.Mapping{}
+	out, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	if made, err := os.Stat(file); err != nil || made.Mode().Perm() != 0o600 {
+		return nil, errors.Join(err, fmt.Errorf("new-env: others may read its file"))
+	}
+	if run() == nil {
+		return nil, fmt.Errorf("new-env: succeeds where a file is")
+	}
+	if again, err := os.ReadFile(file); err != nil || !slices.Equal(again, out) {
+		return nil, errors.Join(err, fmt.Errorf("new-env: changes a file that is there"))
+	}
+	env = types.Mapping{}
 	for line := range strings.Lines(string(out)) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), "="); ok && !strings.HasPrefix(name, "#") {
 			if value == "" {
