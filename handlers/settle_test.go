@@ -63,6 +63,7 @@ func TestAPaymentThatTheGatewayWasNeverAskedForFails(t *testing.T) {
 		if b.task(j) != nil || time.Until(j.RunAt) < 30*time.Second {
 			b.Errorf("it is handed over already, or due in %v", time.Until(j.RunAt))
 		}
+		storetest.Exec(b, b.store, `UPDATE payments SET updated_at = $1 WHERE id = $2`, time.Now().UTC().Add(-time.Minute).Truncate(time.Microsecond), p.ID)
 		storetest.Exec(b, b.store, `UPDATE jobs SET run_at = $1 WHERE id = $2`, time.Now().UTC().Add(-time.Second).Truncate(time.Microsecond), j.ID)
 		b.relay()
 		b.jobIn(j.ID, models.JobDone)

@@ -52,7 +52,7 @@ func (t *tx) callOffSettling(p *Payment) error {
 }
 
 // KeepNeverAsked fails a payment for which its gateway was never asked, as the result of a job. If it was asked after all, by a customer who
-// tried again in the meantime, the payment stays as it is and the gateway is asked later what became of it.
+// tried again in the meantime, or is being asked at this moment, the payment stays as it is and the gateway is asked later what became of it.
 func (s *Store) KeepNeverAsked(ctx context.Context, c *Claim, r PaymentResult) error {
 	return s.keep(ctx, c, func(t *tx) error {
 		o, err := t.lockOrderBy("(SELECT order_id FROM payments WHERE id = ?)", c.Args.Payment, "payment")
@@ -62,6 +62,8 @@ func (s *Store) KeepNeverAsked(ctx context.Context, c *Claim, r PaymentResult) e
 		switch p := o.payment(c.Args.Payment); {
 		case p == nil:
 			return notFound("payment")
+		case p.beingAsked(t.now):
+			t.askLater(p, c.JobID, settleAfter)
 		case p.Reference == "":
 			_, err := t.applyPayment(p.ID, r, actorWorker)
 			return err

@@ -32,8 +32,11 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 		}
 		for i := range o.Payments {
 			if in.RequestID != "" && o.Payments[i].RequestID != nil && *o.Payments[i].RequestID == in.RequestID {
-				out = &o.Payments[i]
-				return nil
+				if out = &o.Payments[i]; out.Status != PaymentPending || out.Reference != "" {
+					return nil
+				}
+				out.UpdatedAt = t.now // its gateway is about to be asked again
+				return t.later(func(db *gorm.DB) *gorm.DB { return db.Model(out).Select("updated_at").Updates(out) })
 			}
 		}
 		if o.Status != OrderNotPaid {
@@ -71,7 +74,7 @@ func (s *Store) BeginPayment(ctx context.Context, sc Scope, orderID string, in N
 // beingAsked reports whether the gateway is being asked for the payment at this moment. Giving it up then could charge twice: once for
 // it and once for the one that takes its place.
 func (p *Payment) beingAsked(now time.Time) bool {
-	return p.Status == PaymentPending && p.Reference == "" && now.Sub(p.CreatedAt) < settleAfter
+	return p.Status == PaymentPending && p.Reference == "" && now.Sub(p.UpdatedAt) < settleAfter
 }
 
 // PaymentResult is what a gateway said of a payment.

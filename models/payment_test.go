@@ -43,7 +43,7 @@ func TestBeginPayment(t *testing.T) {
 // waitAMinute makes a shop's payments older, as if the gateway had been asked for them a while ago.
 func waitAMinute(t testing.TB, s *models.Store, shop storetest.Shop) {
 	t.Helper()
-	storetest.Exec(t, s, `UPDATE payments SET created_at = $1 WHERE merchant_id = $2`, time.Now().UTC().Add(-61*time.Second).Truncate(time.Microsecond), shop.ID)
+	storetest.Exec(t, s, `UPDATE payments SET created_at = $1, updated_at = $1 WHERE merchant_id = $2`, time.Now().UTC().Add(-61*time.Second).Truncate(time.Microsecond), shop.ID)
 }
 
 // A new payment takes the place of one that waits for the customer; one that the gateway is being asked for, or works on, is not
@@ -352,25 +352,34 @@ func TestSettling(t *testing.T) {
 			t.Errorf("%d payments succeeded, want two", n)
 		}
 
-		// A payment for which the gateway was never asked fails, unless the customer tries again before the worker has said so.
+		// A payment for which the gateway was never asked fails, unless the customer tries again before the worker has said so, be it that the
+		// gateway is still being asked then: there is no other payment beside it either.
 		gaveUp := models.PaymentResult{Status: models.PaymentFailed, FailureCode: "processing_error", FailureMessage: "The payment could not be processed."}
-		for _, tries := range []bool{false, true} {
+		for tries, want := range map[string]models.PaymentStatus{"not": models.PaymentFailed, "and is heard": models.PaymentRequiresAction, "and waits": models.PaymentPending} {
 			o := storetest.Order(t, s, shop.Test, "editor", 1)
-			p = begin(t, s, shop.Test, o.ID)
+			request := newPayment
+			request.RequestID = "request-" + o.ID
+			p = ok(s.BeginPayment(t.Context(), shop.Test, o.ID, request))(t)
 			c = take(t, s, settle(p.ID, models.JobDue))
-			want := models.PaymentFailed
-			if tries {
+			storetest.Exec(t, s, `UPDATE payments SET created_at = $1, updated_at = $1 WHERE id = $2`, time.Now().UTC().Add(-time.Minute), p.ID)
+			if tries != "not" {
+				if again := ok(s.BeginPayment(t.Context(), shop.Test, o.ID, request))(t); again.ID != p.ID {
+					t.Errorf("another payment is begun: %s", again.ID)
+				}
+				_, err := s.BeginPayment(t.Context(), shop.Test, o.ID, newPayment)
+				wantCode(t, err, models.CodeConflict)
+			}
+			if tries == "and is heard" {
 				apply(t, s, p.ID, models.PaymentResult{Status: models.PaymentRequiresAction, Reference: "page-1"})
-				want = models.PaymentRequiresAction
 			}
 			if err := s.KeepNeverAsked(t.Context(), c, gaveUp); err != nil {
 				t.Fatal(err)
 			}
 			settle(p.ID, models.JobDone)
 			if got := ok(s.Payment(t.Context(), p.ID))(t); got.Status != want {
-				t.Errorf("the customer tries again: %t, the payment is %s", tries, got.Status)
+				t.Errorf("the customer tries again: %s, the payment is %s", tries, got.Status)
 			}
-			if tries {
+			if tries != "not" {
 				if j := settle(p.ID, models.JobDue); time.Until(j.RunAt) < 30*time.Second {
 					t.Errorf("the gateway is asked again in %v", time.Until(j.RunAt))
 				}
