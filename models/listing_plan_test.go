@@ -45,7 +45,7 @@ func TestListingsSkipWhatTheyDoNotLookFor(t *testing.T) {
 		{"orders by the merchant's own id", orders(models.OrderFilter{ExternalID: "cart-1"}), "orders_external"},
 		{"orders up to a time", orders(models.OrderFilter{CreatedTo: o.CreatedAt.Add(-24 * time.Hour)}), "id < "},
 		{"orders from a time on", orders(models.OrderFilter{CreatedFrom: o.CreatedAt.Add(24 * time.Hour)}), "id >= "},
-		{"orders of a product", orders(models.OrderFilter{Product: "editor"}), `Index Cond: .*\(id >= .*\(id <= |Index Cond: .*\(id <= .*\(id >= |Index Cond: .*product_id`},
+		{"orders of a product", orders(models.OrderFilter{Product: "editor"}), `Index Cond: .*\(id >= .*\(id <= |Index Cond: .*\(id <= .*\(id >= `},
 		{"events of an uncommon type", events(models.EventFilter{Type: "refund.completed"}), "events_uncommon"},
 		{"events of an order", events(models.EventFilter{Order: o.ID}), "events_order"},
 	} {
