@@ -20,15 +20,16 @@ var (
 	// codesTried are promotion codes, on links and on the checkout page; fewer than links, because a code is worth guessing.
 	codesTried    = &allowance{200, 10 * time.Minute} // by address
 	checkoutsSent = &allowance{600, time.Minute}      // by address
-	// Orders' pages are found by their tokens. A page that waits for a payment loads itself every three seconds.
-	ordersSought   = &allowance{480, time.Minute}     // by address
-	orderViews     = &allowance{120, time.Minute}     // by order
-	orderFormsSent = &allowance{60, 10 * time.Minute} // by address: payments and refund requests
+	// Orders' pages are found by their tokens. A page that waits for a payment loads itself every three seconds, and a shop's own
+	// program may look far more often.
+	ordersSought   = &allowance{1200, time.Minute}    // by address
+	orderViews     = &allowance{600, time.Minute}     // by order
+	orderFormsSent = &allowance{600, time.Minute}     // by address: payments and refund requests
 	orderSends     = &allowance{30, 10 * time.Minute} // by order
 	receiptsDrawn  = &allowance{20, 10 * time.Minute} // by order
 	linksAsked     = &allowance{20, time.Hour}        // by address: lost licences
 	linksMailed    = &allowance{3, time.Hour}         // by merchant and email address
-	testsSought    = &allowance{480, time.Minute}     // by address: the test gateway's pages
+	testsSought    = &allowance{1200, time.Minute}    // by address: the test gateway's pages
 	// wrongCallbacks are those that are not a gateway's, before they are not even logged any more.
 	wrongCallbacks = &allowance{300, time.Minute} // by address
 )

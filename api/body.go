@@ -83,7 +83,24 @@ func (r readContext) Header(name string) string {
 	return r.humaContext.Header(name)
 }
 
-const jsonType = "application/json"
+const (
+	jsonType = "application/json"
+	// patchType is JSON that is merged into what is there (RFC 7396), as every PATCH is.
+	patchType = "application/merge-patch+json"
+)
+
+// bodyType is the media type of the request's body, without parameters. What does not say is JSON.
+func bodyType(c *fiber.Ctx) (string, error) {
+	given := c.Get(fiber.HeaderContentType)
+	if given == "" {
+		return jsonType, nil
+	}
+	mediaType, _, err := mime.ParseMediaType(given)
+	if mediaType == patchType && c.Method() == fiber.MethodPatch {
+		mediaType = jsonType
+	}
+	return mediaType, err
+}
 
 // checkBody refuses bodies that the operation does not understand, before Huma looks at their fields.
 func (s *Server) checkBody(c *fiber.Ctx) error {
@@ -91,12 +108,9 @@ func (s *Server) checkBody(c *fiber.Ctx) error {
 	if r.body = c.Request().Body(); len(r.body) == 0 {
 		return c.Next()
 	}
-	mediaType := jsonType
-	if given := c.Get(fiber.HeaderContentType); given != "" {
-		var err error
-		if mediaType, _, err = mime.ParseMediaType(given); err != nil {
-			return newProblem(codeUnsupportedMediaType, "")
-		}
+	mediaType, err := bodyType(c)
+	if err != nil {
+		return newProblem(codeUnsupportedMediaType, "")
 	}
 	if accepted := s.accepted(r.route); len(accepted) > 0 && !slices.Contains(accepted, mediaType) {
 		return newProblem(codeUnsupportedMediaType, "The body must be "+strings.Join(accepted, " or ")+".")
@@ -105,7 +119,6 @@ func (s *Server) checkBody(c *fiber.Ctx) error {
 	if mediaType != jsonType {
 		return c.Next()
 	}
-	var err error
 	if r.body, err = checkJSON(r.body); err != nil {
 		return err
 	}

@@ -33,7 +33,7 @@ type CheckoutCustomer struct {
 	Email     string `json:"email,omitempty" maxLength:"254"`
 	FirstName string `json:"first_name,omitempty" maxLength:"100"`
 	LastName  string `json:"last_name,omitempty" maxLength:"100"`
-	Type      string `json:"type,omitempty" enum:"individual,business"`
+	Type      string `json:"type,omitempty" enum:"individual,business,"`
 	Country   string `json:"country,omitempty" maxLength:"2" doc:"ISO 3166-1 alpha-2, or empty."`
 	Company   string `json:"company,omitempty" maxLength:"200"`
 	VATNumber string `json:"vat_number,omitempty" maxLength:"50"`

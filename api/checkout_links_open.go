@@ -56,7 +56,7 @@ func (s *Server) openLink(c *fiber.Ctx, find func() (*models.Merchant, *models.P
 		}
 	}
 	if c.Method() != fiber.MethodGet { // HEAD only asks where the link leads
-		return c.Redirect(checkoutPath(m, currency), fiber.StatusSeeOther)
+		return c.Redirect(latestPath(m), fiber.StatusSeeOther)
 	}
 	visitor = s.store.VisitorDigest(s.visitor(c))
 	added, err := s.linkedProducts(c, m, query)
@@ -87,7 +87,7 @@ func (s *Server) openLink(c *fiber.Ctx, find func() (*models.Merchant, *models.P
 	if err != nil {
 		return err
 	}
-	return c.Redirect(checkoutPath(m, currency), fiber.StatusSeeOther)
+	return c.Redirect(latestPath(m), fiber.StatusSeeOther)
 }
 
 // followLink opens a signed link, whose content takes the place of what was in the cart.
@@ -102,7 +102,7 @@ func (s *Server) followLink(c *fiber.Ctx) error {
 	var content models.CartContent
 	fromLink(&content, linkQuery(c)) // only to read where the visitor came from
 	visitor := s.store.VisitorDigest(s.visitor(c))
-	sc, currency, state, err := s.store.FollowLink(c.UserContext(), c.Params("token"), visitor, content.Source)
+	sc, state, err := s.store.FollowLink(c.UserContext(), c.Params("token"), visitor, content.Source)
 	if models.CodeOf(err) == models.CodeNotFound {
 		return s.shopMessage(c, fiber.StatusNotFound, s.shopOf(c, nil, ""), "checkout.gone") // nobody's
 	}
@@ -123,9 +123,9 @@ func (s *Server) followLink(c *fiber.Ctx) error {
 	case !sc.Test && !m.Live:
 		return s.shopMessage(c, fiber.StatusNotFound, sh, "checkout.not_live")
 	}
-	to := checkoutPath(m, currency)
+	to := latestPath(m)
 	if sc != hostedScope(m) {
-		to += "&" + modeParam + "=test"
+		to += "?" + modeParam + "=test"
 	}
 	return c.Redirect(to, fiber.StatusSeeOther)
 }
@@ -135,8 +135,12 @@ func hostedScope(m *models.Merchant) models.Scope {
 	return models.Scope{MerchantID: m.ID, Test: !m.Live}
 }
 
+// latestPath leads to the checkout of the cart that the visitor last changed.
+func latestPath(m *models.Merchant) string { return "/checkout/" + m.Slug }
+
+// checkoutPath leads to the checkout of the cart in a currency.
 func checkoutPath(m *models.Merchant, currency string) string {
-	return "/checkout/" + m.Slug + "?currency=" + url.QueryEscape(currency)
+	return latestPath(m) + "?currency=" + url.QueryEscape(currency)
 }
 
 // linkQuery reads the parameters of a link as far as they can be read.
@@ -252,7 +256,7 @@ func fromLink(content *models.CartContent, query url.Values) {
 		switch {
 		case (name == "ref" || strings.HasPrefix(name, "utm_")) && len(name) <= maxMetaName && v != "" && utf8.RuneCountInString(v) <= maxSourceValue:
 			source = put(source, name, v, maxSourceEntries)
-		case isMeta && closed && key != "" && len(key) <= maxMetaName && utf8.RuneCountInString(v) <= maxMetaValue:
+		case isMeta && closed && key != "" && utf8.RuneCountInString(key) <= maxMetaName && utf8.RuneCountInString(v) <= maxMetaValue:
 			metadata = put(metadata, key, v, maxMetaEntries)
 		}
 	}

@@ -150,6 +150,9 @@ func TestCartSurvivesAndIsOneForEachCurrency(t *testing.T) {
 		b.get(t, "/checkout/"+d.shop.Slug).has(t, "21.00") // that which was changed last
 		b.get(t, "/checkout/"+d.shop.Slug+"?currency=EUR").has(t, "155.00")
 		b.buy(t, "/buy/"+d.product.ID+"?currency=EUR&clear=Y").has(t, "49.00").lacks(t, "VIEWER")
+		if b.path != "/checkout/"+d.shop.Slug {
+			t.Errorf("the link leads to %s", b.path)
+		}
 		d.till().get(t, "/checkout/"+d.shop.Slug+"?currency=EUR").ok(t, 200).has(t, "Your cart is empty") // a stranger's is none
 		d.till().get(t, "/checkout/nobody").ok(t, 404)
 		heads := d.browser().send(t, ask{method: "HEAD", path: "/buy/" + d.product.ID}).ok(t, 303)
@@ -191,6 +194,9 @@ func TestSignedLink(t *testing.T) {
 		l := d.link(t, body)
 		b := d.till()
 		page := b.buy(t, pathOf(l.URL)).has(t, "Editor for &lt;Ada&gt;", "3,000", "Quantity: 2", "ada@example.com", "https://shop.example/thanks")
+		if b.path != "/checkout/"+d.shop.Slug {
+			t.Errorf("the link leads to %s", b.path)
+		}
 		page.lacks(t, `name="quantity.`)
 		b.press(t, page, "update", url.Values{"quantity." + d.product.ID: {"10"}}).has(t, "3,000") // the price was made for two
 		late := d.till()
@@ -227,7 +233,11 @@ func TestSignedLinksThatLeadNowhere(t *testing.T) {
 				t.Errorf("%s: %d", name, got.status)
 			}
 		}
-		soon := d.link(t, `{"currency":"EUR","items":[{"product":"editor-pro","unit_price":100}],"expires_at":"`+time.Now().Add(time.Hour).UTC().Format(time.RFC3339)+`"}`)
+		end := time.Now().Add(time.Hour).In(time.FixedZone("", 2*3600))
+		soon := d.link(t, `{"currency":"EUR","items":[{"product":"editor-pro","unit_price":100}],"expires_at":"`+end.Format(time.RFC3339Nano)+`"}`)
+		if soon.ExpiresAt == nil || !soon.ExpiresAt.Equal(end.Truncate(time.Microsecond)) || soon.ExpiresAt.Location() != time.UTC {
+			t.Errorf("expires at %v, want %v", soon.ExpiresAt, end.UTC())
+		}
 		b := d.till()
 		page := b.buy(t, pathOf(soon.URL)).has(t, "1.00")
 		storetest.Exec(t, s, "UPDATE checkout_links SET expires_at = created_at WHERE id = $1", soon.ID)

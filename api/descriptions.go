@@ -4,7 +4,7 @@ package api
 var descriptions = map[string]string{
 	"createOrder":      "The storefront's checkout request. The customer pays at `payment_url`, or by createPayment. An order whose total is zero is paid at once.",
 	"listOrders":       "Newest first. Terminated test orders are left out unless their status is asked for.",
-	"getOrderTimeline": "States, payments, jobs, generator calls, webhooks, emails and what staff did, oldest first. `next_cursor` is always null.",
+	"getOrderTimeline": "States, payments, jobs, generator calls, webhooks, emails and what staff did, oldest first: all of it, or `limit` entries at a time.",
 	"cancelOrder":      "Only an unpaid order can be cancelled; it becomes `deleted` with `delete_reason` `cancelled`. A paid order can only be refunded. Cancelling a cancelled order changes nothing.",
 	"retryItem":        "Starts the fulfilment of an item whose `fulfillment_status` is `failed` again.",
 	"createPayment": "Begins an attempt to pay the order's total. `requires_action` comes with a `redirect_url` for the customer; `processing` is decided later and told by webhook. " +

@@ -135,9 +135,13 @@ func replay(c *fiber.Ctx, a *models.StoredAnswer) error {
 
 // requestHash is equal for equal requests. Every part is preceded by its length, so that no two requests look alike.
 func requestHash(c *fiber.Ctx) string {
+	mediaType, err := bodyType(c)
+	if err != nil {
+		mediaType = c.Get(fiber.HeaderContentType)
+	}
 	h := sha256.New()
 	for _, part := range [][]byte{
-		[]byte(c.Method()), []byte(c.Path()), c.Request().URI().QueryString(), c.Request().Header.ContentType(), c.Request().Body(),
+		[]byte(c.Method()), []byte(c.Path()), c.Request().URI().QueryString(), []byte(mediaType), c.Request().Body(),
 	} {
 		_ = binary.Write(h, binary.BigEndian, uint64(len(part))) // a hash never fails
 		h.Write(part)

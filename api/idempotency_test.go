@@ -51,6 +51,25 @@ func TestRepeatedRequestGetsTheStoredAnswer(t *testing.T) {
 	})
 }
 
+// TestRepetitionsDifferInWhatMeansTheSame: a proxy or another version of a client writes the type of the same body otherwise.
+func TestRepetitionsDifferInWhatMeansTheSame(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		pool := storetest.Product(t, s, d.shop.Test, "viewer", models.MethodPool)
+		path, text := "/v1/products/"+pool.ID+"/keys", `{"keys":["A-1"]}`
+		send := func(contentType string) answer {
+			return d.knock(t, ask{method: post, path: path, key: d.shop.TestKey, body: text, header: map[string]string{"Idempotency-Key": "k", "Content-Type": contentType}})
+		}
+		first := send("application/json").ok(t, 200)
+		for _, same := range []string{"", "application/json; charset=utf-8", "Application/JSON"} {
+			if again := send(same).ok(t, 200); again.header.Get(replayedHeader) != "true" || string(again.body) != string(first.body) {
+				t.Errorf("as %q: %v %s", same, again.header, again.body)
+			}
+		}
+		send("text/plain").want(t, 422, codeIdempotencyReused) // a key that looks like JSON
+	})
+}
+
 func TestIdempotencyKeyIsScoped(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		d := newDoor(t, s)

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"github.com/purser-dev/purser/handlers/payment"
@@ -16,7 +17,7 @@ type OrderRequest struct {
 	Coupon        string            `json:"coupon,omitempty" maxLength:"100" doc:"A promotion code."`
 	Customer      models.Customer   `json:"customer"`
 	Items         []OrderLine       `json:"items" minItems:"1" maxItems:"100"`
-	PaymentMethod string            `json:"payment_method,omitempty" enum:"card,bank_transfer" doc:"How the customer is going to pay. Without it the payment page asks."`
+	PaymentMethod string            `json:"payment_method,omitempty" enum:"card,bank_transfer," doc:"How the customer is going to pay. Without it the payment page asks."`
 	Consents      OrderConsents     `json:"consents" doc:"What the customer agreed to. The text's language and the time are kept with the order."`
 	ReturnURL     string            `json:"return_url,omitempty" maxLength:"2048" doc:"Where the customer goes after paying." example:"https://shop.example/thanks"`
 	Metadata      map[string]string `json:"metadata,omitempty" maxProperties:"50" doc:"The storefront's own data: at most 50 entries, names of at most 40 characters, values of at most 500."`
@@ -95,12 +96,30 @@ func (s *Server) listOrders(ctx context.Context, in *listOrdersInput) (*listOutp
 	}, in.page()))
 }
 
-// timelineOutput has the shape of a list, but the whole timeline: it is read from its beginning.
+// timelineOutput has the shape of a list, but is read from its beginning.
 type timelineOutput = listOutput[models.TimelineEntry]
 
-func (s *Server) getOrderTimeline(ctx context.Context, in *orderInput) (*timelineOutput, error) {
+type timelineInput struct {
+	ID     string `path:"id" doc:"The order's id." example:"ord_06f0s8nb5xq7v2k1t9w3c4d5ea"`
+	Limit  int    `query:"limit" minimum:"1" maximum:"100" doc:"How many entries to return; all of them without it."`
+	Cursor string `query:"cursor" maxLength:"200" doc:"The next_cursor of the page before."`
+}
+
+// getOrderTimeline counts the entries that were read: a timeline grows at its end, but for what is still planned.
+func (s *Server) getOrderTimeline(ctx context.Context, in *timelineInput) (*timelineOutput, error) {
+	from := 0
+	if in.Cursor != "" {
+		var err error
+		if from, err = strconv.Atoi(in.Cursor); err != nil || from < 0 {
+			return nil, problem(models.Invalid("cursor", "must be a next_cursor of this timeline"))
+		}
+	}
 	entries, err := s.store.Timeline(ctx, scope(ctx), in.ID)
-	return listed(entries, "", err)
+	entries, next := entries[min(from, len(entries)):], ""
+	if in.Limit > 0 && in.Limit < len(entries) {
+		entries, next = entries[:in.Limit], strconv.Itoa(from+in.Limit)
+	}
+	return listed(entries, next, err)
 }
 
 // CancelRequest says why an order is cancelled.

@@ -89,6 +89,24 @@ func TestCreateOrderFillsInWhatIsOptional(t *testing.T) {
 	})
 }
 
+// TestCreateOrderTakesWhatFormsSend: fields that were left empty, lines as browsers end them, and names in other scripts than Latin.
+func TestCreateOrderTakesWhatFormsSend(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		name := strings.Repeat("я", 40)
+		body := func(name string) string {
+			return `{"currency":"EUR","customer":{"email":"ada@example.com","type":"","country":"","address":"1 Lane\r\nLondon"},"payment_method":"",
+				"items":[{"product":"` + d.product.ID + `"}],"consents":{"terms":true,"personal_data":true},"metadata":{"` + name + `":"x\r\ny"}}`
+		}
+		var o models.OrderView
+		d.knock(t, ask{method: post, path: "/v1/orders", key: d.shop.LiveKey, body: body(name)}).ok(t, 201).into(t, &o)
+		if o.Customer.Type != "individual" || o.PaymentMethod != nil || o.Customer.Address != "1 Lane\nLondon" || o.Metadata[name] != "x\r\ny" {
+			t.Errorf("got %+v", o)
+		}
+		d.knock(t, ask{method: post, path: "/v1/orders", key: d.shop.LiveKey, body: body(name + "я")}).want(t, 422, codeInvalid, "metadata")
+	})
+}
+
 func TestOrderOfNothingIsPaidAtOnce(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {
 		d := newDoor(t, s)
@@ -114,6 +132,7 @@ func TestPaymentMethodsAreDocumented(t *testing.T) {
 	for _, schema := range []string{"OrderRequest.payment_method", "PaymentRequest.method"} {
 		name, field, _ := strings.Cut(schema, ".")
 		enum := d.api.OpenAPI().Components.Schemas.Map()[name].Properties[field].Enum
+		enum = slices.DeleteFunc(slices.Clone(enum), func(v any) bool { return v == "" }) // none
 		for _, m := range payment.Methods() {
 			if !slices.Contains(enum, any(m.Name)) {
 				t.Errorf("%s does not know %s", schema, m.Name)
@@ -239,6 +258,44 @@ func TestTimelineIsOldestFirst(t *testing.T) {
 			t.Error("the timeline has personal data")
 		}
 		d.knock(t, ask{method: get, path: "/v1/orders/" + o.ID + "/timeline", key: d.shop.LiveKey}).want(t, 404, codeNotFound)
+	})
+}
+
+func TestTimelineByPages(t *testing.T) {
+	storetest.Each(t, func(t *testing.T, s *models.Store) {
+		d := newDoor(t, s)
+		o := d.order(t)
+		d.knock(t, ask{method: post, path: "/v1/orders/" + o.ID + "/payments", key: d.shop.TestKey, body: cardBody("4242424242424242")}).ok(t, 201)
+		read := func(query string) (l listOf[models.TimelineEntry]) {
+			d.knock(t, ask{method: get, path: "/v1/orders/" + o.ID + "/timeline" + query, key: d.shop.TestKey}).ok(t, 200).into(t, &l)
+			return l
+		}
+		all := read("")
+		if len(all.Data) < 4 || all.NextCursor != nil {
+			t.Fatalf("%d entries, then %v", len(all.Data), all.NextCursor)
+		}
+		var seen []models.TimelineEntry
+		for query := "?limit=3"; query != ""; {
+			l := read(query)
+			seen, query = append(seen, l.Data...), ""
+			if l.NextCursor != nil {
+				query = "?limit=3&cursor=" + *l.NextCursor
+			}
+			if len(l.Data) == 0 || len(l.Data) > 3 || (l.NextCursor != nil) != (len(seen) < len(all.Data)) {
+				t.Fatalf("a page of %d, then %v", len(l.Data), l.NextCursor)
+			}
+		}
+		if !slices.EqualFunc(seen, all.Data, func(a, b models.TimelineEntry) bool {
+			return a.At.Equal(b.At) && a.Kind == b.Kind && a.Summary == b.Summary
+		}) {
+			t.Errorf("the pages have %+v, the whole has %+v", seen, all.Data)
+		}
+		if beyond := read("?cursor=100000"); len(beyond.Data) != 0 || beyond.NextCursor != nil {
+			t.Errorf("beyond the end: %+v", beyond)
+		}
+		for query, field := range map[string]string{"?limit=0": "limit", "?limit=101": "limit", "?cursor=x": "cursor", "?cursor=-1": "cursor"} {
+			d.knock(t, ask{method: get, path: "/v1/orders/" + o.ID + "/timeline" + query, key: d.shop.TestKey}).want(t, 422, codeInvalid, field)
+		}
 	})
 }
 

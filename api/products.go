@@ -19,7 +19,7 @@ type ProductRequest struct {
 	Name                   string         `json:"name" minLength:"1" maxLength:"200" doc:"What customers read." example:"Editor Pro"`
 	Description            string         `json:"description,omitempty" maxLength:"5000" example:"The editor, with everything."`
 	LicenseMethod          licenseMethod  `json:"license_method" doc:"How licences are produced once an order is paid. It cannot be changed later."`
-	LicensePer             string         `json:"license_per,omitempty" enum:"unit,item" default:"unit" doc:"One licence for each unit, or one for the whole order item."`
+	LicensePer             string         `json:"license_per,omitempty" enum:"unit,item," default:"unit" doc:"One licence for each unit, or one for the whole order item."`
 	License                rawObject      `json:"license,omitzero" doc:"The method's own settings. All: email_text, the merchant's own text of the licence email, with the tag {KEY}. pool: low_threshold, at how many keys left the merchant is told. template: pattern, the shape of the keys. signed: licensed_to, whether keys carry the customer's name." example:"{\"pattern\":\"EDIT-XXXXX-XXXXX-XXXXX-XXXXC\"}"`
 	Prices                 []ProductPrice `json:"prices" minItems:"1" maxItems:"200" doc:"One price in each currency that the product is sold in."`
 	MinQuantity            *int           `json:"min_quantity,omitempty" minimum:"1" maximum:"10000" default:"1" doc:"The fewest units in one order item."`

@@ -146,6 +146,12 @@ func TestUpdateProduct(t *testing.T) {
 			}
 		}
 		d.ask(t, get, "/v1/products/pad", nil).want(t, 404, codeNotFound)
+		merge := ask{method: patch, path: "/v1/products/pad-2", key: d.shop.TestKey, body: `{"name":"Pad 2"}`, header: map[string]string{"Content-Type": "application/merge-patch+json"}}
+		if a := d.knock(t, merge).ok(t, 200); dig(t, a, "name") != "Pad 2" {
+			t.Errorf("a merge patch: %s", a.body)
+		}
+		merge.method, merge.path = post, "/v1/products"
+		d.knock(t, merge).want(t, 415, codeUnsupportedMediaType)
 	})
 }
 

@@ -12,7 +12,7 @@ import (
 type WebhookEndpointRequest struct {
 	URL                string   `json:"url" doc:"Where events are posted to. https, except in test mode and for merchants whose targets may be private." example:"https://shop.example/webhooks/purser"`
 	Events             []string `json:"events,omitempty" minItems:"1" maxItems:"50" doc:"Event types, prefixes such as order.*, or * for all, which is the default." example:"[\"payment.succeeded\",\"product.*\"]"`
-	Format             string   `json:"format,omitempty" enum:"standard" default:"standard" doc:"standard follows the Standard Webhooks specification."`
+	Format             string   `json:"format,omitempty" enum:"standard," default:"standard" doc:"standard follows the Standard Webhooks specification."`
 	Description        string   `json:"description,omitempty" maxLength:"500" example:"The shop's own licence server"`
 	IncludeLicenseKeys bool     `json:"include_license_keys,omitempty" doc:"Put licence keys into what is sent; they are masked otherwise."`
 }

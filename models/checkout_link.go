@@ -67,7 +67,7 @@ func (s *Store) linkView(l *CheckoutLink) *CheckoutLinkView {
 // CreateCheckoutLink makes a signed link.
 func (s *Store) CreateCheckoutLink(ctx context.Context, sc Scope, in NewCheckoutLink) (*CheckoutLinkView, error) {
 	l := &CheckoutLink{
-		ID: newID("lnk"), MerchantID: sc.MerchantID, Test: sc.Test, Content: in.Content, SingleUse: in.SingleUse, ExpiresAt: in.ExpiresAt,
+		ID: newID("lnk"), MerchantID: sc.MerchantID, Test: sc.Test, Content: in.Content, SingleUse: in.SingleUse, ExpiresAt: utc(in.ExpiresAt),
 	}
 	err := s.write(ctx, func(t *tx) error {
 		var bad invalids
@@ -152,17 +152,17 @@ const (
 
 // FollowLink puts what a signed link carries into the visitor's cart, in place of what was there. It returns the link's scope and
 // currency, so that the page can go on to the checkout; a link that is not open changes nothing. not_found: it is none of ours.
-func (s *Store) FollowLink(ctx context.Context, token, visitor string, source map[string]string) (sc Scope, currency string, state LinkState, err error) {
+func (s *Store) FollowLink(ctx context.Context, token, visitor string, source map[string]string) (sc Scope, state LinkState, err error) {
 	id, signature, _ := strings.Cut(token, ".")
 	if !isID(id, "lnk") || !hmac.Equal([]byte(signature), []byte(s.keys.LinkSignature(id))) {
-		return sc, "", "", notFound("checkout link")
+		return sc, "", notFound("checkout link")
 	}
 	err = s.write(ctx, func(t *tx) error {
 		var l CheckoutLink
 		if err := t.Where("id = ?", id).Take(&l).Error; err != nil {
 			return orNotFound(err, "checkout link")
 		}
-		sc, currency, state = Scope{l.MerchantID, l.Test}, l.Content.Currency, LinkOpen
+		sc, state = Scope{l.MerchantID, l.Test}, LinkOpen
 		switch {
 		case l.OrderID != nil:
 			state = LinkUsed
@@ -171,7 +171,7 @@ func (s *Store) FollowLink(ctx context.Context, token, visitor string, source ma
 			state = LinkExpired
 			return nil
 		}
-		c, err := t.openCart(sc, visitor, currency)
+		c, err := t.openCart(sc, visitor, l.Content.Currency)
 		if err != nil {
 			return err
 		}
@@ -186,5 +186,5 @@ func (s *Store) FollowLink(ctx context.Context, token, visitor string, source ma
 			}
 		})
 	})
-	return sc, currency, state, err
+	return sc, state, err
 }

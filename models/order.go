@@ -75,7 +75,7 @@ type Customer struct {
 	Email     string `json:"email" format:"email" maxLength:"254" doc:"Where licences and notices go."`
 	FirstName string `json:"first_name" required:"false" maxLength:"100"`
 	LastName  string `json:"last_name" required:"false" maxLength:"100"`
-	Type      string `json:"type" required:"false" enum:"individual,business" default:"individual"`
+	Type      string `json:"type" required:"false" enum:"individual,business," default:"individual"`
 	Country   string `json:"country" required:"false" maxLength:"2" doc:"ISO 3166-1 alpha-2, or empty."`
 	Company   string `json:"company" required:"false" maxLength:"200"`
 	VATNumber string `json:"vat_number" required:"false" maxLength:"50"`

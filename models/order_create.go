@@ -95,7 +95,7 @@ func (s *Store) CreateOrder(ctx context.Context, sc Scope, in NewOrder) (*OrderV
 func (in *NewOrder) normalise() {
 	c := &in.Customer
 	for _, f := range []*string{&c.Email, &c.FirstName, &c.LastName, &c.Type, &c.Country, &c.Company, &c.VATNumber, &c.City, &c.Zip, &c.Address, &c.Phone} {
-		*f = strings.TrimSpace(*f)
+		*f = strings.ReplaceAll(strings.TrimSpace(*f), "\r\n", "\n") // as forms send the lines of a text
 	}
 	c.Country = strings.ToUpper(c.Country)
 	if c.Type == "" {
@@ -151,7 +151,7 @@ func (in *NewOrder) check(bad *invalids) {
 	}
 	for k, v := range in.Metadata {
 		checkText(bad, "metadata."+shorten(printable(k), maxMetadataKey), v, maxMetadataValue)
-		if k == "" || len(k) > maxMetadataKey || printable(k) != k {
+		if k == "" || utf8.RuneCountInString(k) > maxMetadataKey || printable(k) != k {
 			bad.add("metadata", "names must have 1 to %d printable characters", maxMetadataKey)
 		}
 	}
@@ -170,6 +170,7 @@ func checkText(bad *invalids, field, v string, most int) {
 	if !utf8.ValidString(v) {
 		bad.add(field, "must be valid UTF-8")
 	}
+	v = strings.ReplaceAll(v, "\r\n", "\n") // as forms send the lines of a text
 	if strings.ContainsFunc(v, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }) {
 		bad.add(field, "must not have control characters")
 	}

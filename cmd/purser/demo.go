@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -209,21 +210,28 @@ func demoEndpoint(ctx context.Context, store *models.Store, sc models.Scope, url
 	return made.ID, nil
 }
 
-// banner tells a newcomer what to look at.
-func (d *demoSeed) banner(w io.Writer, base string) {
+// banner tells a newcomer what to look at: every page that there is. The mailbox is there unless emails go to a server.
+func (d *demoSeed) banner(w io.Writer, base, ops string, mailbox bool) {
 	rows := [][2]string{
 		{"Storefront", base + "/demo"},
+		{"Checkout link", base + "/buy/demo/editor-pro"},
+		{"Cart", base + "/checkout/demo"},
+		{"Lost licences", base + "/lost/demo"},
 		{"API reference", base + "/docs"},
 		{"OpenAPI", base + "/openapi.json"},
-		{"Emails", base + "/mailbox"},
 		{"Webhooks", base + "/demo/webhooks"},
 		{"Jobs (Asynqmon)", base + "/asynqmon"},
 		{"Operators", base + "/operator"},
+		{"Health", base + "/healthz, " + base + "/readyz"},
+		{"Metrics", ops + "/metrics"},
 		{"", ""},
 		{"Operator", d.OperatorEmail},
 		{"Password", d.OperatorPassword},
 		{"API key (test)", d.APIKeyTest},
 		{"API key (live)", d.APIKeyLive},
+	}
+	if mailbox {
+		rows = slices.Insert(rows, 6, [2]string{"Emails", base + "/mailbox"})
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  Purser is running at %s\n\n", base)

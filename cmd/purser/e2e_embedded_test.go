@@ -233,7 +233,8 @@ func TestDemoKeepsItsFilesPrivate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, shown := range []string{seed.APIKeyTest, seed.APIKeyLive, seed.OperatorEmail, seed.OperatorPassword, "/docs", "/mailbox", "/asynqmon"} {
+	for _, shown := range []string{seed.APIKeyTest, seed.APIKeyLive, seed.OperatorEmail, seed.OperatorPassword, "/docs", "/mailbox", "/asynqmon",
+		"/demo", "/buy/demo/editor-pro", "/checkout/demo", "/lost/demo", "/openapi.json", "/demo/webhooks", "/operator", "/healthz", "/readyz", "/metrics"} {
 		if !strings.Contains(d.out.String(), shown) {
 			t.Errorf("the banner lacks %s", shown)
 		}

@@ -100,7 +100,7 @@ func (pr *process) announce() {
 	}
 	pr.log.Info("started", told...)
 	if pr.demo {
-		pr.seeded.banner(pr.program.Stdout, pr.PublicURL)
+		pr.seeded.banner(pr.program.Stdout, pr.PublicURL, "http://"+pr.ops.Addr().String(), !pr.SMTPURL.IsSet())
 	}
 	// What starting took: a process at rest makes so little garbage that it would keep that for minutes.
 	debug.FreeOSMemory()
