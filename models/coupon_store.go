@@ -152,7 +152,7 @@ func (s *Store) couponView(ctx context.Context, sc Scope, c *Coupon) (*CouponVie
 		ID: c.ID, Code: c.Code, Name: c.Name, PercentBP: c.PercentBP, Amounts: c.Amounts, Products: c.Products, StartsAt: c.StartsAt, EndsAt: c.EndsAt,
 		MaxUses: c.MaxUses, MaxUsesPerCustomer: c.MaxUsesPerCustomer, Active: c.Active, CreatedAt: c.CreatedAt, UpdatedAt: c.UpdatedAt, ArchivedAt: c.ArchivedAt,
 	}
-	return v, s.read(ctx).Model(&couponUse{}).Where("coupon_id = ? AND test = ?", c.ID, sc.Test).Count(&v.Used).Error
+	return v, s.read(ctx).Model(&couponUse{}).Where("coupon_id = ? AND test = ? AND "+isCurrent, c.ID, sc.Test).Count(&v.Used).Error
 }
 
 func findCoupon(db *gorm.DB, sc Scope, id string) (*Coupon, error) {

@@ -5,6 +5,7 @@ import "fmt"
 const (
 	mendLost  = "purser doctor --mend, which starts it again"
 	mendCount = "purser doctor --mend, which counts them again"
+	mendUses  = "purser doctor --mend, which goes by the order"
 	mendEvent = "somebody has deleted it: bring it back from a backup. Emitting another would tell receivers twice that were told before; " +
 		"without a backup, the merchant decides by GET /v1/orders/{id} what they still need to know"
 	mendByHand = "a bug, or somebody has changed the database by hand: compare the rows with a backup, and report it"
@@ -171,8 +172,14 @@ var doctorChecks = []doctorCheck{
 	{
 		4, "a coupon with a limit has another number of uses than was counted", mendCount,
 		`SELECT c.id FROM coupons c JOIN coupon_counters n ON n.coupon_id = c.id
-			WHERE ` + isLimited + ` AND n.used <> (SELECT COUNT(*) FROM coupon_uses u WHERE u.coupon_id = n.coupon_id AND u.test = n.test)`,
+			WHERE ` + isLimited + ` AND n.used <> (SELECT COUNT(*) FROM coupon_uses u WHERE u.coupon_id = n.coupon_id AND u.test = n.test AND u.` + isCurrent + `)`,
 		(*tx).recountCoupon, "",
+	},
+	{
+		4, "an order that was deleted uses a coupon, or one that was not has given its use back", mendUses,
+		`SELECT DISTINCT o.id FROM coupon_uses u JOIN orders o ON o.id = u.order_id
+			WHERE (o.status = 'deleted' AND u.` + isCurrent + `) OR (o.status IN ('not_paid', 'paid') AND u.released_at IS NOT NULL)`,
+		mendCouponUses, `SELECT id FROM orders WHERE id = ?`,
 	},
 	{
 		6, "an order uses a coupon of another merchant, or in the other mode", mendByHand,

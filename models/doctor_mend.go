@@ -11,9 +11,9 @@ import (
 type mender func(t *tx, id string) error
 
 // Mend starts again what was lost: the fulfilment of items, the filling of back-orders, emails and deliveries without a live promise. It
-// counts the uses of coupons anew where their number is wrong. It returns how many findings it has mended. Safe to repeat, and while
-// everything runs: each row is looked at again under its order's lock, and work that is done twice has its effect once. What else the
-// doctor finds needs a person.
+// counts the uses of coupons anew where their number is wrong, and gives back or takes again those that do not fit their order's status. It
+// returns how many findings it has mended. Safe to repeat, and while everything runs: each row is looked at again under its order's lock, and
+// work that is done twice has its effect once. What else the doctor finds needs a person.
 func (s *Store) Mend(ctx context.Context) (started int, err error) {
 	for _, check := range doctorChecks {
 		if check.mender == nil {
@@ -90,6 +90,21 @@ func mendFilling(t *tx, id string) error {
 	}
 	t.stage(jobs.KindFillPool, Job{Args: JobArgs{Product: i.ProductID, Test: i.Test}, MerchantID: &i.MerchantID})
 	return nil
+}
+
+func mendCouponUses(t *tx, id string) error {
+	o, err := t.lockOrder(id)
+	if err != nil {
+		return err
+	}
+	if o.Status != OrderDeleted {
+		return t.retakeCoupons(o)
+	}
+	uses, err := t.holdCouponsOf(*o)
+	if err != nil {
+		return err
+	}
+	return t.releaseCoupons(o, uses)
 }
 
 func mendEmail(t *tx, id string) error {

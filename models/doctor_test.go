@@ -260,6 +260,19 @@ func breakages() []breakage {
 			},
 		},
 		{
+			"a use of a coupon that a revived order has not taken again", 4, "uses a coupon, or", func(c clinic) string { return c.unpaid.ID },
+			func(c clinic) []string {
+				return append(discount(func(c clinic) string { return c.shop.ID }, true)(c), `UPDATE coupon_uses SET released_at = created_at`)
+			},
+		},
+		{
+			"a use of a coupon that a deleted order has not given back", 4, "uses a coupon, or", func(c clinic) string { return c.unpaid.ID },
+			func(c clinic) []string {
+				return append(discount(func(c clinic) string { return c.shop.ID }, true)(c),
+					fmt.Sprintf(`UPDATE orders SET status = 'deleted', deleted_at = created_at, delete_reason = 'cancelled' WHERE id = '%s'`, c.unpaid.ID))
+			},
+		},
+		{
 			"one fact twice", 3, "several events for one fact", anything,
 			func(c clinic) []string {
 				return []string{
@@ -273,7 +286,8 @@ func breakages() []breakage {
 
 // mendable are the findings that Mend takes away.
 var mendable = []string{"a lost fulfilment", "a lost licence email", "a pending email without a job", "a back-order that nobody fills", "a lost delivery",
-	"a coupon that was used more often than was counted"}
+	"a coupon that was used more often than was counted", "a use of a coupon that a revived order has not taken again",
+	"a use of a coupon that a deleted order has not given back"}
 
 func TestDoctorFinds(t *testing.T) {
 	storetest.Each(t, func(t *testing.T, s *models.Store) {

@@ -371,6 +371,12 @@ func quotable(in *NewOrder, products map[string]*Product, bad *invalids) []quote
 // taken is left out; one by code is refused.
 func (t *tx) quoteAndTake(o *Order, r quoteRequest) (*quote, error) {
 	saved := false
+	done := func() error { // or all that follows would be written inside of the savepoint
+		if !saved {
+			return nil
+		}
+		return t.later(func(db *gorm.DB) *gorm.DB { return db.Exec("RELEASE SAVEPOINT coupons") })
+	}
 	for {
 		q, err := quoteFor(t.DB, t.s, r)
 		switch {
@@ -379,7 +385,7 @@ func (t *tx) quoteAndTake(o *Order, r quoteRequest) (*quote, error) {
 		case q.refusal != "":
 			return nil, Invalid("coupon", "%s", q.refusal.Message())
 		case len(q.coupons) == 0:
-			return q, nil
+			return q, done()
 		}
 		// Back at the savepoint it holds no lock of the coupons: another one's may come before them.
 		if automatic := q.coupons[0].Code == nil; automatic && !saved {
@@ -393,7 +399,7 @@ func (t *tx) quoteAndTake(o *Order, r quoteRequest) (*quote, error) {
 		case err != nil:
 			return nil, err
 		case refusal == "":
-			return q, nil
+			return q, done()
 		case c.Code != nil:
 			return nil, Invalid("coupon", "%s", refusal.Message())
 		}

@@ -331,7 +331,11 @@ func (s *Store) CancelOrder(ctx context.Context, sc Scope, id, reason, actor str
 				return conflict("A payment of the order is being confirmed; it cannot be cancelled before that is over.")
 			}
 		}
-		if err := t.deleteOrder(o, DeletedCancelled, actor, "The order was cancelled.", reason); err != nil {
+		uses, err := t.holdCouponsOf(*o)
+		if err != nil {
+			return err
+		}
+		if err := t.deleteOrder(o, uses, DeletedCancelled, actor, "The order was cancelled.", reason); err != nil {
 			return err
 		}
 		view, err = s.view(o, false)
@@ -340,8 +344,9 @@ func (s *Store) CancelOrder(ctx context.Context, sc Scope, id, reason, actor str
 	return view, err
 }
 
-// deleteOrder moves a locked, unpaid order to deleted and cancels its open payments.
-func (t *tx) deleteOrder(o *Order, why, actor, summary, reason string) error {
+// deleteOrder moves a locked, unpaid order to deleted, cancels its open payments and gives its uses of coupons back, which are among those that
+// holdCouponsOf has returned.
+func (t *tx) deleteOrder(o *Order, uses []couponUse, why, actor, summary, reason string) error {
 	if noop, err := step(orderMoves, "order", o.Status, OrderDeleted); noop || err != nil {
 		return err
 	}
@@ -349,7 +354,7 @@ func (t *tx) deleteOrder(o *Order, why, actor, summary, reason string) error {
 		return err
 	}
 	o.DeletedAt, o.DeleteReason = &t.now, &why
-	if err := t.releaseCoupons(o); err != nil {
+	if err := t.releaseCoupons(o, uses); err != nil {
 		return err
 	}
 	if err := t.cancelOpenPayments(o, actor); err != nil {

@@ -106,6 +106,9 @@ func (s *Store) ReviveOrder(ctx context.Context, sc Scope, orderID, actor string
 			return err
 		}
 		o.DeletedAt, o.DeleteReason, o.UnpaidSince, o.ReminderStage = nil, nil, t.now, 0
+		if err := t.retakeCoupons(o); err != nil {
+			return err
+		}
 		t.note(o, "order.revived", actor, "The order was revived.", nil)
 		if err := t.emitOrder(EventOrderRevived, o.ID+":revived:"+t.now.Format("2006-01-02T15:04:05.000000"), o); err != nil {
 			return err

@@ -102,11 +102,12 @@ func (s *Store) underWay(ctx context.Context, kind jobs.Kind) (bool, error) {
 // Safe to repeat and to race because each order is looked at again under its lock.
 func (s *Store) ExpireOrders(ctx context.Context) (expired int, err error) {
 	return s.eachDue(ctx, &s.expiry, func(t *tx, due []Order) error {
-		if _, err := t.holdCouponsOf(due); err != nil {
+		uses, err := t.holdCouponsOf(due...)
+		if err != nil {
 			return err
 		}
 		for i := range due {
-			if err := t.expire(&due[i]); err != nil {
+			if err := t.expire(&due[i], uses); err != nil {
 				return err
 			}
 		}
@@ -114,7 +115,7 @@ func (s *Store) ExpireOrders(ctx context.Context) (expired int, err error) {
 	})
 }
 
-func (t *tx) expire(o *Order) error {
+func (t *tx) expire(o *Order, uses []couponUse) error {
 	for i := range o.Payments {
 		if p := &o.Payments[i]; p.Status == PaymentProcessing {
 			// Its week of grace is over. Money that arrives yet is late money.
@@ -123,7 +124,7 @@ func (t *tx) expire(o *Order) error {
 			}
 		}
 	}
-	return t.deleteOrder(o, DeletedExpired, actorScheduler, "The order expired unpaid.", "")
+	return t.deleteOrder(o, uses, DeletedExpired, actorScheduler, "The order expired unpaid.", "")
 }
 
 // RemindOrders stages the reminders that are due, in batches, until none is left or the context ends. It returns for how many orders. One

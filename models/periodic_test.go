@@ -50,7 +50,7 @@ func TestWhichRemindersAreDue(t *testing.T) {
 		{"of three that are due the latest only", false, 0, 10 * time.Hour, "2", 3},
 		{"of the two that are left the latest only", false, 1, 10 * time.Hour, "2", 3},
 		{"nothing after the last", false, 3, 1000 * time.Hour, "", 3},
-		{"an offline order's first is due at once", true, 0, 0, "0", 1},
+		{"an offline order's first is due at once", true, 0, 5 * time.Millisecond, "0", 1}, // SQLite's clock counts milliseconds
 		{"nothing between an offline order's reminders", true, 1, 20 * time.Minute, "", 1},
 		{"an offline order's second", true, 1, 31 * time.Minute, "1", 2},
 		{"an offline order has no third", true, 2, 1000 * time.Hour, "", 2},

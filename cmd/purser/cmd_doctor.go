@@ -36,7 +36,7 @@ The member queue of the report is "examined", or "not examined: " and the reason
 That breaks no invariant, as the queue is filled from the database: ok and the exit code then tell of the database alone. Whether a role
 reaches Redis is what purser ready tells.`,
 	}
-	mend := cmd.Flags().Bool("mend", false, "before that, start again what was lost: fulfilments, back-orders, emails and deliveries without a promise; and count the uses of coupons anew where their number is wrong")
+	mend := cmd.Flags().Bool("mend", false, "before that, start again what was lost: fulfilments, back-orders, emails and deliveries without a promise; and count the uses of coupons anew where their number is wrong, or an order has one that does not fit its status")
 	return p.tool(cmd, existing, func(cmd *cobra.Command, _ []string, store *models.Store, s Settings) error {
 		if *mend {
 			started, err := store.Mend(cmd.Context())
