@@ -107,8 +107,8 @@ func isUnique(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "UNIQUE constraint failed")
 }
 
-// Unavailable reports whether err means that the database cannot be reached, is shutting down or full, or gave this transaction up in
-// favour of others, so that the same call may well succeed later.
+// Unavailable reports whether err means that the database cannot be reached, is shutting down or full, gave this transaction up in
+// favour of others, or was migrated a moment ago, so that the same call may well succeed later.
 func Unavailable(err error) bool {
 	if err == nil {
 		return false
@@ -118,6 +118,9 @@ func Unavailable(err error) bool {
 		switch pg.Code {
 		case "40001", "40P01", "55P03", "25P03": // serialization failure, deadlock, a lock that was not given in time, a transaction that stood still
 			return true
+		case "0A000":
+			// A migration has added a column to what this connection has prepared a statement for, which it prepares anew next time.
+			return strings.HasPrefix(pg.Message, "cached plan must not change")
 		}
 		switch pg.Code[:min(len(pg.Code), 2)] {
 		case "08", "53": // connection, resources

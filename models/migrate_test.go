@@ -58,3 +58,36 @@ func TestAskingForTheSchemaOnlyReads(t *testing.T) {
 		}
 	})
 }
+
+// A process that runs while a newer one migrates the database has statements prepared for tables that have a column more now.
+func TestAProcessThatIsThereDuringAMigration(t *testing.T) {
+	t.Parallel()
+	s := storetest.Open(t, "postgres")
+	shop := storetest.Merchant(t, s)
+	storetest.Product(t, s, shop.Test, "editor", models.MethodTemplate)
+	var orders []string
+	for range 30 {
+		orders = append(orders, storetest.Order(t, s, shop.Test, "editor", 1).ID)
+	}
+	cancel := func(id string) error {
+		_, err := s.CancelOrder(t.Context(), shop.Test, id, "", "test")
+		return err
+	}
+	for _, id := range orders[:5] {
+		if err := cancel(id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	storetest.Exec(t, s, `ALTER TABLE coupon_uses ADD COLUMN newer text`)
+	failed := 0
+	for _, id := range orders[5:] {
+		for err := cancel(id); err != nil; err = cancel(id) {
+			if failed++; !models.Unavailable(err) || failed > 20 {
+				t.Fatal(err)
+			}
+		}
+	}
+	if failed == 0 {
+		t.Error("nothing had been prepared")
+	}
+}
