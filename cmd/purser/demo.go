@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -212,6 +211,10 @@ func demoEndpoint(ctx context.Context, store *models.Store, sc models.Scope, url
 
 // banner tells a newcomer what to look at: every page that there is. The mailbox is there unless emails go to a server.
 func (d *demoSeed) banner(w io.Writer, base, ops string, mailbox bool) {
+	emails := ""
+	if mailbox {
+		emails = base + "/mailbox"
+	}
 	rows := [][2]string{
 		{"Storefront", base + "/demo"},
 		{"Checkout link", base + "/buy/demo/editor-pro"},
@@ -219,6 +222,7 @@ func (d *demoSeed) banner(w io.Writer, base, ops string, mailbox bool) {
 		{"Lost licences", base + "/lost/demo"},
 		{"API reference", base + "/docs"},
 		{"OpenAPI", base + "/openapi.json"},
+		{"Emails", emails},
 		{"Webhooks", base + "/demo/webhooks"},
 		{"Jobs (Asynqmon)", base + "/asynqmon"},
 		{"Operators", base + "/operator"},
@@ -230,17 +234,15 @@ func (d *demoSeed) banner(w io.Writer, base, ops string, mailbox bool) {
 		{"API key (test)", d.APIKeyTest},
 		{"API key (live)", d.APIKeyLive},
 	}
-	if mailbox {
-		rows = slices.Insert(rows, 6, [2]string{"Emails", base + "/mailbox"})
-	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "\n  Purser is running at %s\n\n", base)
 	for _, r := range rows {
-		if r[0] == "" {
+		switch {
+		case r[0] == "":
 			b.WriteByte('\n')
-			continue
+		case r[1] != "":
+			fmt.Fprintf(&b, "  %-16s %s\n", r[0], r[1])
 		}
-		fmt.Fprintf(&b, "  %-16s %s\n", r[0], r[1])
 	}
 	b.WriteString("\n  Everything is kept in the data directory; Ctrl-C stops, the next start goes on.\n\n")
 	_, _ = io.WriteString(w, b.String())
